@@ -1,0 +1,27 @@
+#pragma once
+#include <atomic>
+#include <memory>
+
+#include "base/result.hpp"
+#include "env/fd.hpp"
+
+namespace stillpoint::env {
+
+/// A wish to stop, passed by value to everything that waits or loops.
+/// Copies share one state. @threads any; cancel() is also safe in a signal handler's context
+class CancelToken {
+public:
+    CancelToken();
+    void cancel() noexcept;
+    [[nodiscard]] bool cancelled() const noexcept;
+    /// Fails with Errc::cancelled, id "job.cancelled", when the wish was made.
+    [[nodiscard]] Status check() const;
+    /// Readable (eventfd) once cancelled, for poll(2); -1 only if no descriptor could be had.
+    [[nodiscard]] int poll_fd() const noexcept;
+
+private:
+    struct State;
+    std::shared_ptr<State> state_;
+};
+
+}  // namespace stillpoint::env

@@ -1,0 +1,166 @@
+#include "env/files.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+
+#include "env/random.hpp"
+
+namespace stillpoint::env {
+
+Result<UniqueFd> open_file(const Path& path, int flags, mode_t mode) {
+    UniqueFd fd{::open(path.c_str(), flags | O_CLOEXEC, mode)};
+    if (!fd.valid()) return fail(os_error("open " + path.string(), errno));
+    return fd;
+}
+
+Result<Bytes> read_file(const Path& path, std::size_t bytes_max) {
+    SP_ASSIGN(const UniqueFd fd, open_file(path, O_RDONLY));
+    Bytes bytes;
+    while (true) {
+        const std::size_t step = std::min<std::size_t>(64u << 10, bytes_max - bytes.size() + 1);
+        const std::size_t have = bytes.size();
+        bytes.resize(have + step);
+        const ssize_t n = ::read(fd.get(), bytes.data() + have, step);
+        if (n < 0 && errno == EINTR) {
+            bytes.resize(have);
+            continue;
+        }
+        if (n < 0) return fail(os_error("read " + path.string(), errno));
+        bytes.resize(have + static_cast<std::size_t>(n));
+        if (bytes.size() > bytes_max) {
+            return fail(Errc::invalid, "file.too_large",
+                        path.string() + " is larger than " + std::to_string(bytes_max) + " bytes");
+        }
+        if (n == 0) return bytes;
+    }
+}
+
+Result<ByteCount> file_size(const Path& path) {
+    struct stat info {};
+    if (::stat(path.c_str(), &info) != 0) return fail(os_error("stat " + path.string(), errno));
+    return ByteCount{static_cast<std::uint64_t>(info.st_size)};
+}
+
+Status read_at(int fd, ByteOffset at, std::span<std::byte> into, const Path& name) {
+    std::uint64_t offset = at.raw();
+    while (!into.empty()) {
+        const ssize_t n = ::pread(fd, into.data(), into.size(), static_cast<off_t>(offset));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return fail(os_error("read " + name.string(), errno));
+        if (n == 0) {
+            return fail(Errc::corrupt, "file.short",
+                        name.string() + " ends before byte " + std::to_string(offset + into.size()));
+        }
+        into = into.subspan(static_cast<std::size_t>(n));
+        offset += static_cast<std::uint64_t>(n);
+    }
+    return {};
+}
+
+Status write_at(int fd, ByteOffset at, ByteView bytes, const Path& name) {
+    std::uint64_t offset = at.raw();
+    while (!bytes.empty()) {
+        const ssize_t n = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return fail(os_error("write " + name.string(), errno));
+        bytes = bytes.subspan(static_cast<std::size_t>(n));
+        offset += static_cast<std::uint64_t>(n);
+    }
+    return {};
+}
+
+namespace {
+
+Status write_temporary(const Path& path, ByteView bytes, mode_t mode) {
+    SP_ASSIGN(const UniqueFd fd, open_file(path, O_WRONLY | O_CREAT | O_EXCL, mode));
+    SP_TRY(write_at(fd.get(), ByteOffset{0}, bytes, path));
+    if (::fdatasync(fd.get()) != 0) return fail(os_error("sync " + path.string(), errno));
+    return {};
+}
+
+}  // namespace
+
+Status write_durably(const Path& final_path, ByteView bytes, mode_t mode,
+                     const Path& temporary_folder) {
+    const Path temporary = temporary_folder / (final_path.filename().string() + "." + random_hex(8));
+    Status status = write_temporary(temporary, bytes, mode);
+    if (status && ::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, final_path.c_str(),
+                              RENAME_NOREPLACE) != 0) {
+        status = errno == EEXIST ? fail(Errc::busy, "file.exists", final_path.string() + " exists")
+                                 : fail(os_error("rename to " + final_path.string(), errno));
+    }
+    if (!status) {
+        // The first failure is what the caller must hear; a left-over temporary is harmless.
+        ::unlink(temporary.c_str());
+        return status;
+    }
+    return sync_folder(final_path.parent_path());
+}
+
+Status sync_folder(const Path& folder) {
+    SP_ASSIGN(const UniqueFd fd, open_file(folder, O_RDONLY | O_DIRECTORY));
+    if (::fsync(fd.get()) != 0) return fail(os_error("sync " + folder.string(), errno));
+    return {};
+}
+
+Status make_folders(const Path& folder, mode_t mode) {
+    if (folder.empty() || folder == folder.root_path()) return {};
+    if (::mkdir(folder.c_str(), mode) == 0) return sync_folder(folder.parent_path());
+    if (errno == EEXIST) return {};
+    if (errno != ENOENT) return fail(os_error("create folder " + folder.string(), errno));
+    SP_TRY(make_folders(folder.parent_path(), mode));
+    if (::mkdir(folder.c_str(), mode) != 0 && errno != EEXIST) {
+        return fail(os_error("create folder " + folder.string(), errno));
+    }
+    return sync_folder(folder.parent_path());
+}
+
+Result<std::vector<std::string>> list_folder(const Path& folder) {
+    std::error_code error;
+    std::filesystem::directory_iterator it{folder, error};
+    std::vector<std::string> names;
+    while (!error && it != std::filesystem::directory_iterator{}) {
+        names.push_back(it->path().filename().string());
+        it.increment(error);
+    }
+    if (error) return fail(os_error("list " + folder.string(), error.value()));
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+Status remove_file(const Path& path) {
+    if (::unlink(path.c_str()) == 0 || errno == ENOENT) return {};
+    return fail(os_error("remove " + path.string(), errno));
+}
+
+Result<FileLock> FileLock::take(const Path& path) {
+    SP_ASSIGN(UniqueFd fd, open_file(path, O_RDWR | O_CREAT, 0600));
+    if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+        if (errno == EWOULDBLOCK) {
+            return fail(Errc::busy, "lock.held", path.string() + " is held by another process",
+                        "wait until it has finished");
+        }
+        return fail(os_error("lock " + path.string(), errno));
+    }
+    return FileLock{std::move(fd)};
+}
+
+Result<TemporaryFolder> TemporaryFolder::create(const Path& parent, const std::string& prefix) {
+    std::string name = (parent / (prefix + "XXXXXX")).string();
+    if (::mkdtemp(name.data()) == nullptr) return fail(os_error("create folder " + name, errno));
+    return TemporaryFolder{name};
+}
+
+TemporaryFolder::~TemporaryFolder() {
+    std::error_code ignored;  // a destructor cannot report; what stays is in a folder named for us
+    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+}
+
+}  // namespace stillpoint::env

@@ -1,0 +1,165 @@
+#include "env/process.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+namespace stillpoint::env {
+namespace {
+
+constexpr std::size_t output_bytes_max = 1u << 20;
+
+struct Redirects {
+    int out = -1;
+    int errors = -1;
+};
+
+std::vector<char*> argument_pointers(const std::vector<std::string>& arguments) {
+    std::vector<char*> pointers;
+    pointers.reserve(arguments.size() + 1);
+    for (const std::string& argument : arguments) pointers.push_back(const_cast<char*>(argument.c_str()));
+    pointers.push_back(nullptr);
+    return pointers;
+}
+
+// Between fork and exec: async-signal-safe calls only.
+[[noreturn]] void become(const SpawnOptions& options, const Redirects& redirects, int report,
+                         char* const* arguments) {
+    if (options.new_session) ::setsid();
+    sigset_t none;
+    sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    if (redirects.out >= 0) {
+        const int null = ::open("/dev/null", O_RDONLY);
+        ::dup2(null, 0);
+        ::dup2(redirects.out, 1);
+        ::dup2(redirects.errors, 2);
+    }
+    if (options.inherit_fd >= 0) ::fcntl(options.inherit_fd, F_SETFD, 0);
+    ::execvp(arguments[0], arguments);
+    const int error = errno;
+    [[maybe_unused]] const auto written = ::write(report, &error, sizeof error);
+    ::_exit(127);
+}
+
+Result<pid_t> start(const SpawnOptions& options, const Redirects& redirects) {
+    int report[2] = {-1, -1};
+    if (::pipe2(report, O_CLOEXEC) != 0) return fail(os_error("create pipe", errno));
+    UniqueFd read_end{report[0]};
+    UniqueFd write_end{report[1]};
+    const auto arguments = argument_pointers(options.arguments);
+    const pid_t pid = ::fork();
+    if (pid < 0) return fail(os_error("start " + options.arguments[0], errno));
+    if (pid == 0) become(options, redirects, write_end.get(), arguments.data());
+    write_end.reset();
+    int error = 0;
+    ssize_t n = 0;
+    while ((n = ::read(read_end.get(), &error, sizeof error)) < 0 && errno == EINTR) {
+    }
+    if (n != sizeof error) return pid;  // the pipe closed by exec: it runs
+    ::waitpid(pid, nullptr, 0);
+    return fail(os_error("start " + options.arguments[0], error));
+}
+
+int exit_code_of(int status) {
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+struct Pipe {
+    UniqueFd read, write;
+};
+
+Result<Pipe> make_pipe() {
+    int ends[2] = {-1, -1};
+    if (::pipe2(ends, O_CLOEXEC) != 0) return fail(os_error("create pipe", errno));
+    return Pipe{UniqueFd{ends[0]}, UniqueFd{ends[1]}};
+}
+
+// @return false at the end of the stream
+bool drain(UniqueFd& fd, std::string& into) {
+    std::array<char, 4096> buffer{};
+    const ssize_t n = ::read(fd.get(), buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR) return true;
+    if (n <= 0) {
+        fd.reset();
+        return false;
+    }
+    const auto count = static_cast<std::size_t>(n);
+    into.append(buffer.data(), std::min(count, output_bytes_max - std::min(output_bytes_max, into.size())));
+    return true;
+}
+
+}  // namespace
+
+Result<Child> Child::spawn(const SpawnOptions& options) {
+    SP_ASSIGN(const pid_t pid, start(options, {}));
+    return Child{pid};
+}
+
+Child::~Child() {
+    if (pid_ < 0) return;
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+}
+
+void Child::kill(int signal) const {
+    if (pid_ > 0) ::kill(pid_, signal);
+}
+
+Result<int> Child::wait(const Deadline& deadline) {
+    const UniqueFd pidfd{static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0))};
+    if (!pidfd.valid()) return fail(os_error("watch process " + std::to_string(pid_), errno));
+    pollfd poll{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
+    while (true) {
+        const int ready = ::poll(&poll, 1, deadline.poll_ms());
+        if (ready > 0) break;
+        if (ready < 0 && errno != EINTR) return fail(os_error("wait for process", errno));
+        if (deadline.passed()) {
+            return fail(Errc::timeout, "process.timeout",
+                        "process " + std::to_string(pid_) + " did not end in time");
+        }
+    }
+    int status = 0;
+    ::waitpid(std::exchange(pid_, -1), &status, 0);
+    return exit_code_of(status);
+}
+
+Result<ProcessOutput> run_process(const std::vector<std::string>& arguments,
+                                  const Deadline& deadline, const CancelToken& cancel) {
+    SP_ASSIGN(Pipe out, make_pipe());
+    SP_ASSIGN(Pipe errors, make_pipe());
+    SpawnOptions options;
+    options.arguments = arguments;
+    SP_ASSIGN(const pid_t pid, start(options, {out.write.get(), errors.write.get()}));
+    out.write.reset();
+    errors.write.reset();
+    ProcessOutput result;
+    while (out.read.valid() || errors.read.valid()) {
+        std::array<pollfd, 3> polls{pollfd{out.read.get(), POLLIN, 0},
+                                    pollfd{errors.read.get(), POLLIN, 0},
+                                    pollfd{cancel.poll_fd(), POLLIN, 0}};
+        const int ready = ::poll(polls.data(), polls.size(), deadline.poll_ms());
+        if (ready < 0 && errno == EINTR) continue;
+        if (cancel.cancelled() || deadline.passed()) {
+            ::kill(pid, SIGKILL);
+            ::waitpid(pid, nullptr, 0);
+            SP_TRY(cancel.check());
+            return fail(Errc::timeout, "process.timeout", arguments[0] + " did not end in time");
+        }
+        if (polls[0].revents != 0) drain(out.read, result.out);
+        if (polls[1].revents != 0) drain(errors.read, result.errors);
+    }
+    int status = 0;
+    ::waitpid(pid, &status, 0);
+    result.exit_code = exit_code_of(status);
+    return result;
+}
+
+}  // namespace stillpoint::env

@@ -1,0 +1,51 @@
+#pragma once
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "env/cancel.hpp"
+#include "env/clock.hpp"
+#include "env/fd.hpp"
+#include "env/files.hpp"
+
+namespace stillpoint::env {
+
+struct ProcessOutput {
+    int exit_code = 0;    // 128 + signal when killed
+    std::string out;      // at most 1 MiB, then cut
+    std::string errors;   // likewise
+};
+
+struct SpawnOptions {
+    std::vector<std::string> arguments;   // [0] is the program, found through PATH
+    int inherit_fd = -1;                  // kept open in the child as the same number; -1: none
+    bool new_session = false;             // setsid: survives the death of our terminal and group
+};
+
+/// A running child. The destructor kills (SIGKILL) and reaps it unless it was waited for or released.
+class Child {
+public:
+    static Result<Child> spawn(const SpawnOptions& options);
+    Child(Child&& other) noexcept : pid_(std::exchange(other.pid_, -1)) {}
+    Child& operator=(Child&&) = delete;
+    ~Child();
+    [[nodiscard]] pid_t pid() const { return pid_; }
+    /// @return exit code (128 + signal when killed)
+    /// @errors timeout: still running at the deadline
+    [[nodiscard]] Result<int> wait(const Deadline& deadline);
+    void kill(int signal) const;
+    /// Leaves it running and forgets it.
+    void release() { pid_ = -1; }
+
+private:
+    explicit Child(pid_t pid) : pid_(pid) {}
+    pid_t pid_;
+};
+
+/// Runs a program to its end with stdin closed and its output collected.
+/// @errors not_found: no such program · timeout, cancelled: it was killed and reaped
+[[nodiscard]] Result<ProcessOutput> run_process(const std::vector<std::string>& arguments,
+                                                const Deadline& deadline, const CancelToken& cancel);
+
+}  // namespace stillpoint::env

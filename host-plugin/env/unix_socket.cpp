@@ -1,0 +1,78 @@
+#include "env/unix_socket.hpp"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+namespace stillpoint::env {
+
+Result<UnixSocket> UnixSocket::connect(const Path& path, const Deadline& deadline) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    const std::string text = path.string();
+    if (text.size() >= sizeof address.sun_path) {
+        return fail(Errc::invalid, "socket.path_too_long",
+                    "socket path " + text + " is longer than " +
+                        std::to_string(sizeof address.sun_path - 1) + " bytes",
+                    "use a shorter folder name");
+    }
+    std::memcpy(address.sun_path, text.data(), text.size());
+    UniqueFd fd{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+    if (!fd.valid()) return fail(os_error("create socket", errno));
+    // A unix socket with a full backlog answers EAGAIN at once; poll shows no event for it.
+    while (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+        if (errno == EINTR) continue;
+        if (errno != EAGAIN) return fail(os_error("connect to " + text, errno));
+        if (deadline.passed()) {
+            return fail(Errc::timeout, "socket.timeout", text + ": nobody accepted the connection");
+        }
+        ::poll(nullptr, 0, 10);
+    }
+    return UnixSocket{std::move(fd), text};
+}
+
+Status UnixSocket::wait_for(short events, const Deadline& deadline, const CancelToken& cancel) {
+    while (true) {
+        SP_TRY(cancel.check());
+        std::array<pollfd, 2> polls{pollfd{fd_.get(), events, 0},
+                                    pollfd{cancel.poll_fd(), POLLIN, 0}};
+        const int ready = ::poll(polls.data(), polls.size(), deadline.poll_ms());
+        if (ready < 0 && errno != EINTR) return fail(os_error("wait for " + name_, errno));
+        if (polls[0].revents != 0 && ready > 0) return {};
+        if (deadline.passed()) {
+            return fail(Errc::timeout, "socket.timeout", name_ + ": no answer in time");
+        }
+    }
+}
+
+Result<std::size_t> UnixSocket::read_some(std::span<std::byte> into, const Deadline& deadline,
+                                          const CancelToken& cancel) {
+    while (true) {
+        const ssize_t n = ::recv(fd_.get(), into.data(), into.size(), 0);
+        if (n > 0) return static_cast<std::size_t>(n);
+        if (n == 0) return fail(Errc::io, "socket.closed", name_ + ": the other side closed it");
+        if (errno == EINTR) continue;
+        if (errno != EAGAIN) return fail(os_error("read from " + name_, errno));
+        SP_TRY(wait_for(POLLIN, deadline, cancel));
+    }
+}
+
+Status UnixSocket::write_all(ByteView bytes, const Deadline& deadline, const CancelToken& cancel) {
+    while (!bytes.empty()) {
+        const ssize_t n = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+        if (n > 0) {
+            bytes = bytes.subspan(static_cast<std::size_t>(n));
+            continue;
+        }
+        if (errno == EINTR) continue;
+        if (errno != EAGAIN) return fail(os_error("write to " + name_, errno));
+        SP_TRY(wait_for(POLLOUT, deadline, cancel));
+    }
+    return {};
+}
+
+}  // namespace stillpoint::env

@@ -1,0 +1,30 @@
+#pragma once
+#include "base/bytes.hpp"
+#include "env/cancel.hpp"
+#include "env/clock.hpp"
+#include "env/fd.hpp"
+#include "env/files.hpp"
+
+namespace stillpoint::env {
+
+/// A connected stream socket whose every wait has a deadline and can be cancelled.
+/// @threads one at a time
+class UnixSocket {
+public:
+    /// @errors not_found: no such socket · denied · io (refused: nobody listens) · timeout
+    static Result<UnixSocket> connect(const Path& path, const Deadline& deadline);
+    /// @return 1..into.size() bytes read
+    /// @errors io, id "socket.closed": the peer ended · timeout · cancelled
+    Result<std::size_t> read_some(std::span<std::byte> into, const Deadline& deadline,
+                                  const CancelToken& cancel);
+    Status write_all(ByteView bytes, const Deadline& deadline, const CancelToken& cancel);
+    [[nodiscard]] int fd() const { return fd_.get(); }
+
+private:
+    explicit UnixSocket(UniqueFd fd, std::string name) : fd_(std::move(fd)), name_(std::move(name)) {}
+    Status wait_for(short events, const Deadline& deadline, const CancelToken& cancel);
+    UniqueFd fd_;
+    std::string name_;
+};
+
+}  // namespace stillpoint::env
