@@ -15,7 +15,7 @@
 ///         template <class V, class S> static void fields(V& v, S& s) {
 ///             v("offset", s.offset); v("name", s.name); } };
 ///
-/// Reading: an absent member keeps the struct's default (a peer one version older works), a member
+/// An empty optional is written as null and read back as empty. Reading: an absent member keeps the struct's default (a peer one version older works), a member
 /// of the wrong kind is an error, unknown members are skipped. Enums are text: they provide
 /// `std::string_view name_of(E)` and `std::optional<E> parse_enum(std::string_view, E*)` beside them.
 namespace stillpoint::serialization {
@@ -46,7 +46,7 @@ public:
     template <class T>
     void operator()(const char* name, const T& item) {
         if constexpr (is_optional<T>::value) {
-            if (item) out_[name] = to_value(*item);
+            out_[name] = item ? to_value(*item) : Value{};
         } else {
             out_[name] = to_value(item);
         }

@@ -1,0 +1,71 @@
+#pragma once
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/bytes.hpp"
+#include "base/quantity.hpp"
+#include "env/cancel.hpp"
+#include "env/clock.hpp"
+#include "extents/extent_set.hpp"
+
+/// Reads a frozen view over NBD.
+namespace stillpoint::capture {
+
+struct NbdAddress {
+    std::string socket;
+    std::string export_name;
+    std::string dirty_context;  // empty: none asked for
+};
+
+/// What has to be done for a disk, in ascending order (DESIGN section 7, "Extents").
+struct ReadPlan {
+    extents::ExtentSet read;   // chunk-aligned; read these bytes
+    extents::ExtentSet zeros;  // chunk-aligned; zero without reading
+    [[nodiscard]] ByteCount read_bytes() const { return extents::total(read); }
+};
+
+/// Pure: from dirty extents (whole disk when tracking is unknown), the zero extents of
+/// base:allocation, the disk's size, the parent's size (a grown tail is dirty) and the chunk size.
+/// A chunk is zero only when all of it is; every other dirty chunk is read whole.
+struct PlanInput {
+    extents::ExtentSet dirty;
+    extents::ExtentSet zero;
+    ByteCount size;
+    std::optional<ByteCount> parent_size;
+    ByteCount chunk{64u << 10};
+};
+[[nodiscard]] ReadPlan plan_reads(const PlanInput& input);
+
+struct ReadOptions {
+    unsigned connections = 2;
+    std::uint32_t request_bytes = 256u << 10;  // measured best: 128–256 KiB
+    unsigned in_flight_max = 32;               // over all connections; bounds memory
+    env::Nanoseconds reply_timeout = std::chrono::seconds{30};
+    std::uint64_t bytes_per_second_max = 0;    // 0: no limit
+};
+
+/// A connected export. @threads one at a time
+class NbdSource {
+public:
+    virtual ~NbdSource() = default;
+    [[nodiscard]] virtual ByteCount size() const = 0;
+    /// Queries dirty (when a context was asked for) and, inside it, allocation.
+    /// @errors corrupt, io: the disk must be read in full
+    virtual Result<ReadPlan> plan(ByteCount chunk, std::optional<ByteCount> parent_size,
+                                  const env::CancelToken& cancel) = 0;
+    /// Called for each request's bytes, from several threads, in any order; offset and length are
+    /// multiples of the chunk (the disk's end excepted). An error stops the read.
+    using Sink = std::function<Status(ByteOffset at, ByteView bytes)>;
+    /// Reads the extents with several requests in flight; `workers` threads call the sink.
+    /// @errors refused, id "snapshot.broken": EINVAL/ENOTCONN on a good request · timeout · cancelled
+    virtual Status read(const extents::ExtentSet& what, unsigned workers, const Sink& sink,
+                        const env::CancelToken& cancel) = 0;
+};
+
+[[nodiscard]] Result<std::unique_ptr<NbdSource>> connect_nbd(const NbdAddress& address,
+                                                             const ReadOptions& options,
+                                                             const env::Clock& clock);
+
+}  // namespace stillpoint::capture

@@ -1,0 +1,48 @@
+#pragma once
+#include <memory>
+#include <string>
+
+#include "env/cancel.hpp"
+#include "env/clock.hpp"
+#include "env/files.hpp"
+#include "serialization/messages.hpp"
+
+/// The host's side of the conversation with the extension, DESIGN section 5.
+/// Nothing the guest says is trusted: contradictions become evidence against it, never a failure of
+/// the backup.
+namespace stillpoint::guest {
+
+/// A conversation with the extension in one guest. @threads one at a time
+/// Every call: @errors timeout · cancelled · io (port closed) · corrupt, id "guest.protocol" ·
+/// refused, id "guest.error" with the guest's own code in the text
+class GuestClient {
+public:
+    virtual ~GuestClient() = default;
+    /// What the guest said of itself at connect.
+    [[nodiscard]] virtual const serialization::Welcome& welcome() const = 0;
+    virtual Result<serialization::Prepared> prepare(const serialization::Prepare& request,
+                                                    const env::Deadline& deadline) = 0;
+    virtual Result<serialization::Frozen> freeze(const serialization::Freeze& request,
+                                                 const env::Deadline& deadline) = 0;
+    /// Sends Thaw at once; collects the answer.
+    virtual Result<serialization::Thawed> thaw(const serialization::Thaw& request,
+                                               const env::Deadline& deadline) = 0;
+    virtual Result<serialization::Finished> finish(const serialization::Finish& request,
+                                                   const env::Deadline& deadline) = 0;
+    /// Ends whatever is under way in the guest, as well as it can.
+    virtual void cancel(const std::string& reason) noexcept = 0;
+    /// One round trip. @return nanoseconds
+    virtual Result<env::Nanoseconds> ping(const env::Deadline& deadline) = 0;
+};
+
+/// Connects to the port's socket and greets; good only once Welcome came (QEMU queues a second
+/// client silently).
+/// @errors not_found: no such socket · timeout, id "guest.silent": nobody answered ·
+///         unsupported, id "guest.version": no common protocol version
+[[nodiscard]] Result<std::unique_ptr<GuestClient>> connect_guest(const env::Path& socket,
+                                                                 const std::string& vm_uuid,
+                                                                 const env::Deadline& deadline,
+                                                                 const env::CancelToken& cancel,
+                                                                 const env::Clock& clock);
+
+}  // namespace stillpoint::guest

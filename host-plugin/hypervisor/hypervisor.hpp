@@ -1,0 +1,136 @@
+#pragma once
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/quantity.hpp"
+#include "base/result.hpp"
+#include "env/cancel.hpp"
+#include "env/clock.hpp"
+#include "env/files.hpp"
+#include "serialization/value.hpp"
+
+/// The seam to a hypervisor: libvirt/, qmp/ (plain QEMU) and image/ (powered-off disks) implement it.
+namespace stillpoint::hypervisor {
+
+enum class BitmapState {
+    usable,        // recording on the active layer, consistent, granularity known
+    absent,
+    inconsistent,  // QEMU died: useless, must be removed before the name could be used again
+};
+
+/// A dirty bitmap of ours found on a disk.
+struct BitmapInfo {
+    std::string name;
+    BitmapState state = BitmapState::absent;
+    bool persistent = false;
+    std::uint32_t granularity_bytes = 0;
+};
+
+struct DiskInfo {
+    std::string name;         // vda; QMP: qdev id, else drive name, else node name
+    std::string path;         // canonical image path as the hypervisor knows it
+    std::string format;       // raw, qcow2, …
+    std::string serial;       // empty: none
+    ByteCount size;           // virtual size
+    bool read_only = false;   // such disks (CD-ROMs) are left out of backups, with a note
+    bool persistent_bitmaps = false;  // the format can hold them
+    std::vector<BitmapInfo> bitmaps;  // on the active layer, whose name starts with "stillpoint-"
+    std::string identity() const { return name + "\n" + serial + "\n" + path + "\n" + format; }
+};
+
+enum class VmState { running, paused, shut_off };
+
+struct VmInfo {
+    std::string name;
+    std::string uuid;          // empty: plain QEMU without one
+    VmState state = VmState::running;
+    bool clean_shutdown = false;  // shut_off with proof
+    std::vector<DiskInfo> disks;
+    std::string definition;    // domain XML; plain QEMU: a document of query-* answers
+    std::string guest_channel; // unix socket of port org.stillpoint.guest.0; empty: no such port
+};
+
+/// What is wanted for one disk at the instant.
+struct DiskPlan {
+    std::string name;
+    std::string parent_bitmap;  // empty: the whole disk is read (full or compare)
+    std::string new_bitmap;     // empty: none can be had (raw without bitmaps wanted)
+};
+
+struct SnapshotPlan {
+    std::vector<DiskPlan> disks;
+    env::Path job_folder;       // for sockets and scratch; reachable by QEMU's user
+    std::string point_id;
+};
+
+/// Where one disk's frozen view is served.
+struct DiskExport {
+    std::string disk;
+    std::string socket;         // NBD over this unix socket
+    std::string export_name;
+    std::string dirty_context;  // "qemu:dirty-bitmap:…"; empty: read everything
+    std::optional<ByteCount> parent_size;  // unknown here; the route fills it from the point
+};
+
+struct SnapshotTimes {
+    env::Nanoseconds before{};   // host monotonic, just before the command
+    env::Nanoseconds after{};    // host monotonic, when all disks were known to be captured
+    env::Nanoseconds wall{};     // wall clock at the instant
+    std::optional<env::Nanoseconds> paused;  // the VM was stopped that long
+};
+
+/// One snapshot of all planned disks at one instant. Order of calls: prepare (before the freeze; no
+/// effect on the guest) → take (the instant; thaw right after) → exports → … reads … → prove_alive
+/// → [point is published] → end. The destructor ends what was left and keeps the parent bitmaps.
+/// @threads one at a time; `prove_alive` may be called while others read
+class Snapshot {
+public:
+    virtual ~Snapshot() = default;
+    virtual Status prepare(const env::Deadline& deadline, const env::CancelToken& cancel) = 0;
+    virtual Result<SnapshotTimes> take(const env::Deadline& deadline) = 0;
+    virtual Result<std::vector<DiskExport>> open_exports(const env::Deadline& deadline) = 0;
+    /// The stale-read guard: every job of ours still runs, the VM is not paused by our scratch.
+    /// @errors refused, id "snapshot.broken": nothing read so far may be published
+    virtual Status prove_alive() = 0;
+    /// Ends exports and jobs, removes scratch and sockets. `published` retires the parent bitmaps
+    /// (I2) and keeps the new ones; otherwise the new ones are dropped and the parents stay.
+    enum class Outcome { published, failed };
+    virtual Status end(Outcome outcome, const env::Deadline& deadline) = 0;
+    /// What the keeper needs to clean up after us: {"driver": "qmp"|"libvirt"|…, …}. Stable from
+    /// construction on (names are decided before anything is done).
+    [[nodiscard]] virtual serialization::Value keeper_document() const = 0;
+};
+
+/// A virtual machine at one hypervisor.
+/// @threads one at a time
+class Vm {
+public:
+    virtual ~Vm() = default;
+    /// Fresh facts; talks to the hypervisor.
+    virtual Result<VmInfo> inspect(const env::Deadline& deadline) = 0;
+    /// Removes bitmaps of ours (orphans, or inconsistent ones) by disk name and bitmap name.
+    virtual Status remove_bitmaps(const std::map<std::string, std::vector<std::string>>& by_disk,
+                                  const env::Deadline& deadline) = 0;
+    virtual Result<std::unique_ptr<Snapshot>> plan_snapshot(const SnapshotPlan& plan) = 0;
+};
+
+/// Ends what a dead owner left: called by the keeper with the snapshot's keeper_document().
+/// Idempotent; does as much as it can and returns the first failure.
+/// @threads one
+[[nodiscard]] Status clean_up_qmp(const serialization::Value& document, const env::Deadline& deadline);
+[[nodiscard]] Status clean_up_libvirt(const serialization::Value& document,
+                                      const env::Deadline& deadline);
+
+/// @param socket a QMP monitor of its own; @param label the name the user gave
+[[nodiscard]] Result<std::unique_ptr<Vm>> open_qmp_vm(const env::Path& socket,
+                                                      const std::string& label,
+                                                      const env::Clock& clock);
+/// @param vm name or uuid  @errors not_found, id "vm.not_found"
+[[nodiscard]] Result<std::unique_ptr<Vm>> open_libvirt_vm(const std::string& uri,
+                                                          const std::string& vm,
+                                                          const env::Clock& clock);
+
+}  // namespace stillpoint::hypervisor

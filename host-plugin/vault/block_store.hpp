@@ -1,0 +1,37 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "base/bytes.hpp"
+#include "base/quantity.hpp"
+
+namespace stillpoint::vault {
+
+struct ObjectInfo {
+    std::string name;
+    ByteCount size;
+};
+
+/// Where a vault's objects live. Names are relative, '/'-separated, [0-9a-z._-] only.
+/// Objects are written once under their final name and never changed.
+/// @threads any, concurrently
+class BlockStore {
+public:
+    virtual ~BlockStore() = default;
+    /// Durable (data and name) when it returns success; never visible in part.
+    /// @errors busy, id "store.exists": the name is taken, nothing was changed · no_space · io
+    virtual Status put(const std::string& name, ByteView bytes) = 0;
+    /// Reads exactly [at, at+length).
+    /// @errors not_found · corrupt, id "store.short": the object ends before · io
+    virtual Result<Bytes> get(const std::string& name, ByteOffset at, ByteCount length) = 0;
+    /// @errors not_found
+    virtual Result<ByteCount> size(const std::string& name) = 0;
+    /// All objects whose name starts with the prefix, sorted by name.
+    virtual Result<std::vector<ObjectInfo>> list(const std::string& prefix) = 0;
+    /// Removing what is not there is success.
+    virtual Status remove(const std::string& name) = 0;
+    /// For people: URL or path.
+    [[nodiscard]] virtual std::string describe() const = 0;
+};
+
+}  // namespace stillpoint::vault

@@ -1,0 +1,166 @@
+#pragma once
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/quantity.hpp"
+#include "chunk/chunk_id.hpp"
+#include "env/cancel.hpp"
+#include "env/clock.hpp"
+#include "vault/block_store.hpp"
+
+/// The vault as the routes see it. docs/vault-format.md has the bytes; DESIGN section 8 the rules.
+namespace stillpoint::vault {
+
+enum class Encryption : std::uint8_t { none = 0, passphrase = 1, keyfile = 2 };
+enum class Compression : std::uint8_t { none = 0, zstd = 1, lz4 = 2 };
+
+struct InitOptions {
+    Encryption encryption = Encryption::passphrase;
+    Compression compression = Compression::zstd;
+    std::uint32_t chunk_bytes = 64u << 10;  // power of two, 16 KiB … 1 MiB
+};
+
+/// What opens a vault: a passphrase, 32 raw key bytes, or nothing (encryption none).
+struct KeyMaterial {
+    std::string passphrase;
+    Bytes raw_key;
+};
+
+using PointId = std::string;  // UUIDv7, 32 lower-case hex digits
+
+/// The root of one disk's block map at one point: a proof over every byte, zeros included.
+struct DiskRoot {
+    std::string disk;              // name in the VM definition
+    ByteCount size;
+    chunk::ChunkId root;           // covers size, chunk size and fan-out
+    friend bool operator==(const DiskRoot&, const DiskRoot&) = default;
+};
+
+/// A recovery point: what reaches data (disks) and a document that the vault does not look into.
+struct Point {
+    PointId id;
+    std::string vm_name;
+    std::string vm_uuid;           // may be empty (plain QEMU without uuid)
+    std::vector<DiskRoot> disks;
+    Bytes document;                // CBOR of the point's report and definition; see route/
+};
+
+struct WriteCounts {
+    std::uint64_t shipped_bytes = 0;  // plaintext that differs from the parent's map, zeros excluded
+    std::uint64_t stored_bytes = 0;   // sealed chunk bytes added to packs
+};
+
+/// Writes one disk of one run. Blocks may come in any order and from several threads, each at most
+/// once; blocks not given keep the parent's content (no parent: zero).
+class DiskWriter {
+public:
+    virtual ~DiskWriter() = default;
+    /// @param bytes the block's full length (the last block of a disk: its true length)
+    /// @threads any, concurrently
+    virtual Status put(BlockIndex block, ByteView bytes) = 0;
+    /// Blocks [first, first+count) read as zeros from now on. @threads any, concurrently
+    virtual Status put_zeros(BlockIndex first, std::uint64_t count) = 0;
+    /// After the last put: writes the map. @threads one
+    virtual Result<DiskRoot> finish() = 0;
+    [[nodiscard]] virtual WriteCounts counts() const = 0;
+};
+
+/// One backup run: its `runs/` object exists before the first lookup. Destroying an unpublished run
+/// leaves packs that a later gc removes, and nothing else.
+class Run {
+public:
+    virtual ~Run() = default;
+    /// @param parent the disk's root to build on (its size may differ); nullopt: all zeros
+    /// @errors corrupt: the parent's map is damaged
+    virtual Result<std::unique_ptr<DiskWriter>> open_disk(const std::string& disk, ByteCount size,
+                                                          std::optional<DiskRoot> parent) = 0;
+    /// Flushes packs, then the index segments; all durable (I1) when it returns. Call after every
+    /// disk's finish() and before publish().
+    virtual Status flush() = 0;
+    /// Makes the recovery point appear: the last write of a backup (I1).
+    /// @errors refused, id "vault.lease_lapsed": this run's lease ended; nothing was published
+    virtual Status publish(const Point& point) = 0;
+    /// All bytes this run added to the store so far: packs, map packs, index, point, run object.
+    [[nodiscard]] virtual std::uint64_t stored_total_bytes() const = 0;
+};
+
+/// Reads one disk at one point. Every byte is authenticated and checked against its id.
+/// @threads any, concurrently
+class DiskReader {
+public:
+    virtual ~DiskReader() = default;
+    [[nodiscard]] virtual ByteCount size() const = 0;
+    [[nodiscard]] virtual std::uint32_t chunk_bytes() const = 0;
+    /// @return the block's bytes at its true length; an empty vector: all zeros
+    /// @errors corrupt: damage, text names pack and chunk
+    virtual Result<Bytes> block(BlockIndex block) = 0;
+    /// Next block >= `from` that is not zero; nullopt: none. Used for sparse restores.
+    virtual Result<std::optional<BlockIndex>> next_data(BlockIndex from) = 0;
+    /// The id that the map names for a block; nullopt: zero.
+    virtual Result<std::optional<chunk::ChunkId>> id_at(BlockIndex block) = 0;
+};
+
+enum class CheckDepth { structure, read_data };
+
+struct DamageFound {
+    PointId point;      // empty: not tied to a point
+    std::string disk;
+    Extent range;       // length 0: not tied to a range
+    std::string text;
+};
+
+struct CheckResult {
+    std::vector<DamageFound> damage;
+    std::uint64_t points = 0;
+    std::uint64_t bytes_read = 0;
+};
+
+struct Stats {
+    std::uint64_t points = 0;
+    std::uint64_t packs = 0;
+    std::uint64_t chunks = 0;
+    std::uint64_t logical_bytes = 0;  // sum of all points' disk sizes
+    std::uint64_t unique_bytes = 0;   // plaintext of the chunks held
+    std::uint64_t stored_bytes = 0;   // all objects
+};
+
+using ProgressFn = std::function<void(std::uint64_t done, std::uint64_t total)>;
+
+class Vault {
+public:
+    virtual ~Vault() = default;
+    /// @return 8 lower-case hex digits, used in bitmap names
+    [[nodiscard]] virtual std::string short_id() const = 0;
+    [[nodiscard]] virtual std::uint32_t chunk_bytes() const = 0;
+    /// All points, oldest first; unreadable ones are left out and counted as damage by check().
+    virtual Result<std::vector<Point>> points() = 0;
+    /// @errors not_found · corrupt
+    virtual Result<Point> point(const PointId& id) = 0;
+    virtual Result<std::unique_ptr<Run>> begin_run(const PointId& id) = 0;
+    virtual Result<std::unique_ptr<DiskReader>> open_disk(const DiskRoot& root) = 0;
+    /// Removes the point's object only; gc frees the space.
+    virtual Status forget(const PointId& id) = 0;
+    virtual Result<CheckResult> check(CheckDepth depth, const ProgressFn& progress,
+                                      const env::CancelToken& cancel) = 0;
+    virtual Result<Stats> stats() = 0;
+    /// The keyed id of a block's plaintext, for compare mode and verify. @threads any
+    [[nodiscard]] virtual chunk::ChunkId id_of(ByteView plaintext) const = 0;
+};
+
+/// Creates an empty vault. @errors busy, id "vault.exists" · invalid
+[[nodiscard]] Status init_vault(BlockStore& store, const InitOptions& options,
+                                const KeyMaterial& key);
+/// @param store outlives the vault
+/// @errors not_found, id "vault.missing" · denied, id "vault.wrong_key" or "vault.key_needed" ·
+///         unsupported, id "vault.newer_format" · corrupt, id "vault.key_damaged"
+[[nodiscard]] Result<std::unique_ptr<Vault>> open_vault(BlockStore& store, const KeyMaterial& key,
+                                                        const env::Clock& clock);
+/// What the config object says, readable without a key.
+[[nodiscard]] Result<InitOptions> read_vault_config(BlockStore& store);
+/// @param url file:///path or an absolute path (s3:// comes later)
+[[nodiscard]] Result<std::unique_ptr<BlockStore>> open_store(const std::string& url);
+
+}  // namespace stillpoint::vault

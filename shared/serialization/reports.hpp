@@ -1,0 +1,169 @@
+#pragma once
+#include "serialization/evidence.hpp"
+#include "serialization/fields.hpp"
+
+/// What the plugin answers: the stable field names of DESIGN section 11. Sizes are bytes, durations
+/// are in the unit of the name, times RFC 3339 UTC. Reals appear here only (JSON, never the wire).
+namespace stillpoint::serialization {
+
+enum class DiskMode { full, increment, compare };
+inline constexpr EnumTable<DiskMode, 3> disk_mode_names{{{DiskMode::full, "full"},
+                                                         {DiskMode::increment, "increment"},
+                                                         {DiskMode::compare, "compare"}}};
+SP_ENUM_TEXT(DiskMode, disk_mode_names)
+
+struct DiskReport {
+    std::string name;
+    std::uint64_t size = 0;
+    DiskMode mode = DiskMode::full;
+    std::string reason;         // why not an increment; empty for an increment
+    std::string root;           // hex
+    std::uint64_t read = 0;     // bytes read from the hypervisor
+    std::uint64_t shipped = 0;  // bytes that differ from the parent's map, zeros excluded
+    std::uint64_t stored = 0;   // sealed chunk bytes added
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("name", s.name);
+        v("size", s.size);
+        v("mode", s.mode);
+        v("reason", s.reason);
+        v("root", s.root);
+        v("read", s.read);
+        v("shipped", s.shipped);
+        v("stored", s.stored);
+    }
+};
+
+struct EvidenceReport {
+    EvidenceKind kind = EvidenceKind::host;
+    std::string name;
+    std::string type;
+    bool quiesced = false;
+    double ms = 0;
+    std::string note;
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("kind", s.kind);
+        v("name", s.name);
+        v("type", s.type);
+        v("quiesced", s.quiesced);
+        v("ms", s.ms);
+        v("note", s.note);
+    }
+};
+
+struct Warning {
+    std::string code;
+    std::string text;
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("code", s.code);
+        v("text", s.text);
+    }
+};
+
+struct PointReport {
+    std::string point;  // 32 hex digits
+    std::string vm;
+    std::string uuid;
+    std::string time;    // the snapshot's instant
+    std::string parent;  // the point whose bitmap this one used; empty: none
+    Level level = Level::crash;
+    Level asked = Level::crash;
+    bool partial = false;               // some volumes or writers were not covered …
+    std::vector<std::string> uncovered;  // … these; it never lowers the level
+    std::optional<double> frozen_ms;   // null when nothing was frozen
+    double snapshot_ms = 0;
+    std::optional<double> paused_ms;   // the VM was stopped for the snapshot
+    double transfer_s = 0;
+    std::uint64_t stored_total = 0;    // chunks, map, index and point
+    std::vector<DiskReport> disks;
+    std::vector<EvidenceReport> evidence;
+    std::vector<Warning> warnings;
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("point", s.point);
+        v("vm", s.vm);
+        v("uuid", s.uuid);
+        v("time", s.time);
+        v("parent", s.parent);
+        v("level", s.level);
+        v("asked", s.asked);
+        v("partial", s.partial);
+        v("uncovered", s.uncovered);
+        v("frozen_ms", s.frozen_ms);
+        v("snapshot_ms", s.snapshot_ms);
+        v("paused_ms", s.paused_ms);
+        v("transfer_s", s.transfer_s);
+        v("stored_total", s.stored_total);
+        v("disks", s.disks);
+        v("evidence", s.evidence);
+        v("warnings", s.warnings);
+    }
+};
+
+struct Damage {
+    std::string point;  // empty: not tied to a point
+    std::string disk;
+    std::uint64_t offset = 0;
+    std::uint64_t length = 0;
+    std::string text;
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("point", s.point);
+        v("disk", s.disk);
+        v("offset", s.offset);
+        v("length", s.length);
+        v("text", s.text);
+    }
+};
+
+/// Answer of vault.check, verify and restore.
+struct CheckReport {
+    bool ok = false;
+    std::vector<Damage> damage;
+    std::uint64_t points = 0;
+    std::uint64_t bytes_read = 0;
+    std::vector<std::string> files;  // restore: what was written
+    double seconds = 0;
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("ok", s.ok);
+        v("damage", s.damage);
+        v("points", s.points);
+        v("bytes_read", s.bytes_read);
+        v("files", s.files);
+        v("seconds", s.seconds);
+    }
+};
+
+struct ErrorReport {
+    std::string code;
+    std::string text;
+    std::string remedy;
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("code", s.code);
+        v("text", s.text);
+        v("remedy", s.remedy);
+    }
+};
+
+/// Sent while a job runs; `phase` is one of snapshot, transfer, publish, check, restore.
+struct ProgressEvent {
+    std::string phase;
+    std::string disk;
+    std::uint64_t done = 0;   // bytes
+    std::uint64_t total = 0;  // bytes; 0 = not known
+    std::string text;
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("phase", s.phase);
+        v("disk", s.disk);
+        v("done", s.done);
+        v("total", s.total);
+        v("text", s.text);
+    }
+};
+
+}  // namespace stillpoint::serialization

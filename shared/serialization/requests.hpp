@@ -1,0 +1,176 @@
+#pragma once
+#include "serialization/evidence.hpp"
+#include "serialization/fields.hpp"
+
+/// What a manager submits to the plugin: one request kind per CLI verb, DESIGN section 6 and 11.
+/// A request document is {"kind": "<kind>", …members}. Secrets never stand here: they travel in the
+/// ABI's secret field.
+namespace stillpoint::serialization {
+
+enum class VaultEncryption { passphrase, keyfile, none };
+inline constexpr EnumTable<VaultEncryption, 3> vault_encryption_names{
+    {{VaultEncryption::passphrase, "passphrase"},
+     {VaultEncryption::keyfile, "keyfile"},
+     {VaultEncryption::none, "none"}}};
+SP_ENUM_TEXT(VaultEncryption, vault_encryption_names)
+
+enum class ImageFormat { raw, qcow2 };
+inline constexpr EnumTable<ImageFormat, 2> image_format_names{
+    {{ImageFormat::raw, "raw"}, {ImageFormat::qcow2, "qcow2"}}};
+SP_ENUM_TEXT(ImageFormat, image_format_names)
+
+struct VaultInitRequest {
+    static constexpr std::string_view kind = "vault.init";
+    std::string vault;  // URL
+    VaultEncryption encryption = VaultEncryption::passphrase;
+    std::string key_file;  // with keyfile: created 0600 if absent
+    std::uint32_t chunk_bytes = 65536;
+    std::string compression = "zstd";  // zstd, lz4 or none
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("vault", s.vault);
+        v("encryption", s.encryption);
+        v("key_file", s.key_file);
+        v("chunk_bytes", s.chunk_bytes);
+        v("compression", s.compression);
+    }
+};
+
+/// Where a vault is and which key opens it; the passphrase itself is the ABI's secret.
+struct VaultAccess {
+    std::string url;
+    std::string key_file;  // a passphrase in its first line, or the raw key; empty: the secret field
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("url", s.url);
+        v("key_file", s.key_file);
+    }
+};
+
+struct VaultCheckRequest {
+    static constexpr std::string_view kind = "vault.check";
+    VaultAccess vault;
+    bool read_data = false;
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("vault", s.vault);
+        v("read_data", s.read_data);
+    }
+};
+
+struct VaultStatsRequest {
+    static constexpr std::string_view kind = "vault.stats";
+    VaultAccess vault;
+    template <class V, class S>
+    static void fields(V& v, S& s) { v("vault", s.vault); }
+};
+
+/// How to reach the hypervisor and the VM.
+struct VmAccess {
+    std::string vm;             // name or uuid; with qmp_socket a label
+    std::string connect;        // libvirt URI; empty with qmp_socket
+    std::string qmp_socket;     // plain QEMU
+    std::string guest_channel;  // unix socket of the guest port; libvirt: found in the live XML
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("vm", s.vm);
+        v("connect", s.connect);
+        v("qmp_socket", s.qmp_socket);
+        v("guest_channel", s.guest_channel);
+    }
+};
+
+struct BackupRequest {
+    static constexpr std::string_view kind = "backup";
+    VaultAccess vault;
+    VmAccess vm;
+    std::vector<std::string> disks;  // empty: all
+    bool full = false;
+    Level require = Level::crash;
+    BackupType type = BackupType::full;
+    std::string scratch_folder;  // empty: the configured or default job folder
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("vault", s.vault);
+        v("vm", s.vm);
+        v("disks", s.disks);
+        v("full", s.full);
+        v("require", s.require);
+        v("type", s.type);
+        v("scratch_folder", s.scratch_folder);
+    }
+};
+
+struct PointsRequest {
+    static constexpr std::string_view kind = "points";
+    VaultAccess vault;
+    std::string vm;  // empty: all
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("vault", s.vault);
+        v("vm", s.vm);
+    }
+};
+
+struct ShowRequest {
+    static constexpr std::string_view kind = "show";
+    VaultAccess vault;
+    std::string point;
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("vault", s.vault);
+        v("point", s.point);
+    }
+};
+
+struct VerifyRequest {
+    static constexpr std::string_view kind = "verify";
+    VaultAccess vault;
+    std::string point;
+    std::string disk;     // empty: all (not with against)
+    std::string against;  // a raw or qcow2 file; empty: verify the point in itself
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("vault", s.vault);
+        v("point", s.point);
+        v("disk", s.disk);
+        v("against", s.against);
+    }
+};
+
+struct RestoreRequest {
+    static constexpr std::string_view kind = "restore";
+    VaultAccess vault;
+    std::string point;
+    std::string to;  // folder
+    std::vector<std::string> disks;
+    ImageFormat format = ImageFormat::qcow2;
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("vault", s.vault);
+        v("point", s.point);
+        v("to", s.to);
+        v("disks", s.disks);
+        v("format", s.format);
+    }
+};
+
+struct ForgetRequest {
+    static constexpr std::string_view kind = "forget";
+    VaultAccess vault;
+    std::vector<std::string> points;
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("vault", s.vault);
+        v("points", s.points);
+    }
+};
+
+struct GuestStatusRequest {
+    static constexpr std::string_view kind = "guest.status";
+    VmAccess vm;
+    template <class V, class S>
+    static void fields(V& v, S& s) { v("vm", s.vm); }
+};
+
+}  // namespace stillpoint::serialization
