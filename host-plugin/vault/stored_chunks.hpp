@@ -1,0 +1,65 @@
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "vault/chunk_store.hpp"
+#include "vault/pack_format.hpp"
+#include "vault/vault_core.hpp"
+
+namespace stillpoint::vault {
+
+class ChunkIndex;
+class PackReader;
+
+/// Where one chunk lies.
+struct ChunkPlace {
+    PackName pack;
+    std::uint32_t slot = 0;
+    DirectoryEntry entry;  // from the pack's directory: the full id is confirmed
+};
+
+/// All chunks that the vault's index names: reading, and what check and stats need.
+/// @threads any, concurrently (refresh: one at a time)
+class StoredChunks final : public ChunkStore {
+public:
+    /// Loads every index segment. A damaged segment is noted (see index_damage), not fatal: its
+    /// chunks are missing, everything else can be read.
+    /// @errors unsupported, id "vault.index_full": more chunks than this version holds in memory
+    static Result<std::unique_ptr<StoredChunks>> open(std::shared_ptr<VaultCore> core);
+    ~StoredChunks() override;
+
+    /// Refused, id "vault.read_only": writing needs a ChunkRun.
+    Result<PutResult> put(const chunk::ChunkId& id, ByteView plaintext, Content content) override;
+    Result<Bytes> get(const chunk::ChunkId& id, Content content) override;
+    /// Finds a chunk without reading it. Of several copies the first whose pack directory is
+    /// readable is named.
+    /// @errors corrupt, id "vault.chunk_missing" or "vault.pack_damaged" (a pack that should have
+    ///         it is missing or its directory is damaged)
+    Result<ChunkPlace> locate(const chunk::ChunkId& id);
+
+    /// Loads segments written since, forgets those that are gone, reads the condemned marks.
+    Status refresh();
+    /// One text for each index segment or mark that could not be read.
+    [[nodiscard]] std::vector<std::string> index_damage() const;
+    /// Entries in the index, copies counted.
+    [[nodiscard]] std::uint64_t chunk_count() const;
+    /// Names of the packs that the index refers to, sorted.
+    [[nodiscard]] std::vector<PackName> packs() const;
+    /// @errors corrupt, id "vault.pack_damaged": missing, cut, or the directory's seal is broken
+    Result<std::shared_ptr<const PackDirectory>> directory(const PackName& pack);
+
+    [[nodiscard]] VaultCore& core() const { return *core_; }
+    [[nodiscard]] ChunkIndex& index() const { return *index_; }
+    [[nodiscard]] PackReader& reader() const { return *reader_; }
+
+private:
+    StoredChunks(std::shared_ptr<VaultCore> core, std::unique_ptr<ChunkIndex> index,
+                 std::unique_ptr<PackReader> reader);
+    std::shared_ptr<VaultCore> core_;
+    std::unique_ptr<ChunkIndex> index_;
+    std::unique_ptr<PackReader> reader_;
+};
+
+}  // namespace stillpoint::vault
