@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Installs what is needed, builds, and runs the tests.
+#
+#   ./run-tests.sh           everything but soaks: all suites with gcc, the memory-safety suites
+#                            under clang's sanitizers, the fuzz smoke, the linters
+#   ./run-tests.sh --fast    linters that take seconds, build, suites without virtual machines
+#   ./run-tests.sh --long    everything, soaks and kill matrices in full length, all files linted
+#
+# Ends with a line "N passed, N failed, N skipped"; exit status 0 only when nothing failed.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+length=normal
+case "${1:-}" in
+    '') ;;
+    --fast) length=fast ;;
+    --long) length=long ;;
+    *) echo "usage: ./run-tests.sh [--fast|--long]" >&2; exit 2 ;;
+esac
+export STILLPOINT_TEST_LENGTH=$length
+
+packaging/install-deps.sh
+
+logs=build/run-tests
+rm -rf "$logs"
+mkdir -p "$logs"
+results=$logs/results.tsv # suite, test, result, seconds, why
+: >"$results"
+
+now_ms() { date +%s%3N; }
+say() { printf '\n== %s\n' "$*"; }
+record() { printf '%s\t%s\t%s\t%s\t%s\n' "$@" >>"$results"; }
+
+# step SUITE NAME COMMAND…: a check that either works or not; its output is shown when it fails.
+step() {
+    local suite=$1 name=$2 log start result=OK
+    shift 2
+    log=$logs/$suite-${name//[^a-z0-9]/-}.log
+    start=$(now_ms)
+    "$@" >"$log" 2>&1 || result=FAIL
+    [ "$result" = OK ] || tail -n 60 "$log"
+    record "$suite" "$name" "$result" "$(($(now_ms) - start))e-3" "see $log"
+    printf '   %-4s %s\n' "$result" "$name"
+    [ "$result" = OK ]
+}
+
+configure() { # configure BUILD-DIR MESON-OPTION…; the compiler comes from CC and CXX
+    local dir=$1
+    shift
+    if [ -f "$dir/build.ninja" ]; then
+        [ $# = 0 ] || meson configure "$dir" "$@"
+    else
+        meson setup "$dir" "$@"
+    fi
+}
+
+# suites LABEL BUILD-DIR SUITE…: runs meson suites of a built tree and records every test.
+suites() {
+    local label=$1 dir=$2 suite arguments=()
+    shift 2
+    for suite in "$@"; do arguments+=(--suite "$suite"); done
+    rm -f "$dir"/meson-logs/testlog*.json
+    meson test -C "$dir" --no-rebuild --print-errorlogs "${arguments[@]}" \
+        >"$logs/$label-tests.log" 2>&1 || true
+    tests/support/summary.py collect "$label" "$dir/meson-logs" "$logs/$label-tests.log" "$results"
+}
+
+say 'linters'
+step lint clang-format bash -c 'git ls-files "*.cpp" "*.hpp" "*.h" |
+    xargs -r clang-format-14 --dry-run --Werror' || true
+step lint codespell bash -c 'git ls-files | grep -v "^tests/.*/corpus/" | grep -v "^LICENSE$" |
+    xargs -r codespell --ignore-words=tests/support/codespell-ignore.txt' || true
+step lint shellcheck bash -c 'git ls-files -z "*.sh" .ci/run | xargs -0 -r shellcheck' || true
+
+say 'gcc: build'
+fast_suites=(unit contract property golden tidy docs)
+normal_suites=("${fast_suites[@]}" fuzz fault sim peers vm)
+if step build gcc-configure configure build && step build gcc ninja -C build; then
+    say 'gcc: suites'
+    if [ "$length" = fast ]; then
+        suites gcc build "${fast_suites[@]}"
+    else
+        suites gcc build "${normal_suites[@]}"
+    fi
+fi
+
+if [ "$length" != fast ]; then
+    say 'clang with address and undefined-behaviour sanitizers: build'
+    export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
+    export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+    if CC=clang-14 CXX=clang++-14 step build asan-configure configure build-asan \
+            -Db_sanitize=address,undefined -Db_lundef=false -Dstatic_guest=false \
+        && step build asan ninja -C build-asan; then
+        say 'clang with sanitizers: suites'
+        suites asan build-asan unit contract property golden fault
+    fi
+
+    say 'fuzz smoke'
+    if CC=clang-14 CXX=clang++-14 step build fuzz-configure configure build-fuzz \
+            -Dfuzz=true -Dstatic_guest=false \
+        && step build fuzz ninja -C build-fuzz; then
+        suites fuzz build-fuzz fuzz
+    fi
+
+    say 'clang-tidy'
+    scope=changed
+    [ "$length" = long ] && scope=all
+    step lint clang-tidy tests/tidy/run-clang-tidy.py "$scope" build || true
+fi
+
+tests/support/summary.py report "$results"

@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""Collects test results for run-tests.sh and prints the closing summary.
+
+    summary.py collect LABEL MESON-LOGS CONSOLE-LOG RESULTS   appends meson's results to RESULTS
+    summary.py report RESULTS                                 prints the table and the last line
+
+RESULTS has one line per test: suite, test, result, seconds, reason; tab-separated.
+"""
+import collections
+import json
+import pathlib
+import sys
+
+PASSED = {"OK", "EXPECTEDFAIL"}
+SKIPPED = {"SKIP"}
+
+
+def reason_of(test):
+    """The last line a test printed about why it was skipped, or the end of its output."""
+    lines = (test.get("stdout", "") + "\n" + test.get("stderr", "")).splitlines()
+    for line in reversed(lines):
+        if "SKIP" in line.upper():
+            return line.strip()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "no reason given")
+
+
+def suites_by_command(meson_logs):
+    """The log names no suite, the introspection data does; the command is what both have."""
+    tests = json.loads((meson_logs.parent / "meson-info/intro-tests.json").read_text())
+    return {tuple(test["cmd"]): test["suite"][0].rpartition(":")[2] for test in tests}
+
+
+def collect(label, meson_logs, console_log, results):
+    meson_logs = pathlib.Path(meson_logs)
+    logs = sorted(meson_logs.glob("testlog*.json"))
+    suites = suites_by_command(meson_logs)
+    rows = []
+    for log in logs:
+        for line in log.read_text(encoding="utf-8").splitlines():
+            test = json.loads(line)
+            suite = suites.get(tuple(test["command"]), "other")
+            rows.append((f"{label}/{suite}", test["name"], test["result"], test["duration"],
+                         reason_of(test)))
+    console = pathlib.Path(console_log).read_text(encoding="utf-8", errors="replace")
+    if not rows and "No suitable tests defined" not in console and "No tests defined" not in console:
+        print(console[-4000:])
+        rows.append((f"{label}/meson", "meson test", "FAIL", 0.0, "meson wrote no results"))
+    if any(row[2] not in PASSED | SKIPPED for row in rows):
+        print(console[-20000:])
+    with open(results, "a", encoding="utf-8") as out:
+        for suite, name, result, seconds, reason in rows:
+            reason = " ".join(reason.split())[:200]
+            out.write(f"{suite}\t{name}\t{result}\t{seconds:.2f}\t{reason}\n")
+            print(f"   {result:<4} {suite}: {name} ({seconds:.1f} s)")
+
+
+def report(results):
+    rows = [line.split("\t") for line in
+            pathlib.Path(results).read_text(encoding="utf-8").splitlines()]
+    totals = collections.Counter()
+    seconds = collections.Counter()
+    per_suite = collections.defaultdict(collections.Counter)
+    for suite, name, result, duration, _ in rows:
+        kind = "passed" if result in PASSED else "skipped" if result in SKIPPED else "failed"
+        totals[kind] += 1
+        per_suite[suite][kind] += 1
+        seconds[suite] += float(duration)
+    print("\n== seconds of every suite")
+    for suite in sorted(per_suite):
+        counts = per_suite[suite]
+        print(f"   {suite:<18} {seconds[suite]:8.1f} s   {counts['passed']} passed, "
+              f"{counts['failed']} failed, {counts['skipped']} skipped")
+    for suite, name, result, _, reason in rows:
+        if result in SKIPPED:
+            print(f"   skipped {suite}: {name}: {reason}")
+        elif result not in PASSED:
+            print(f"   FAILED  {suite}: {name}")
+    print(f"\n{totals['passed']} passed, {totals['failed']} failed, {totals['skipped']} skipped")
+    return 0 if totals["failed"] == 0 and totals["passed"] > 0 else 1
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "collect":
+        collect(*sys.argv[2:6])
+    else:
+        sys.exit(report(sys.argv[2]))
