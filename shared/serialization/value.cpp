@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/check.hpp"
+#include "serialization/utf8.hpp"
 
 namespace stillpoint::serialization {
 namespace {
@@ -13,11 +14,15 @@ using Json = nlohmann::json;
 /// Builds a Value from nlohmann's SAX events and stops at the first limit or foreign kind.
 class Builder : public nlohmann::json_sax<Json> {
 public:
-    Builder(const DocumentLimits& limits, bool reals) : limits_(limits), reals_(reals) {}
+    Builder(const DocumentLimits& limits, bool json) : limits_(limits), json_(json) {}
 
     bool null() override { return add(Value{}); }
     bool boolean(bool value) override { return add(Value{value}); }
-    bool number_integer(number_integer_t value) override { return add(Value{std::int64_t{value}}); }
+    bool number_integer(number_integer_t value) override {
+        // CBOR's negative integers reach -2^64; nlohmann wraps those beyond 63 bits round to >= 0.
+        if (!json_ && value >= 0) return refuse("an integer does not fit 63 bits");
+        return add(Value{std::int64_t{value}});
+    }
     bool number_unsigned(number_unsigned_t value) override {
         if (value > std::uint64_t{std::numeric_limits<std::int64_t>::max()}) {
             return refuse("an integer does not fit 63 bits");
@@ -25,10 +30,10 @@ public:
         return add(Value{static_cast<std::int64_t>(value)});
     }
     bool number_float(number_float_t value, const string_t&) override {
-        return reals_ ? add(Value{value}) : refuse("floating-point numbers are not allowed");
+        return json_ ? add(Value{value}) : refuse("floating-point numbers are not allowed");
     }
     bool string(string_t& value) override {
-        return short_enough(value) && add(Value{std::move(value)});
+        return good_text(value) && add(Value{std::move(value)});
     }
     bool binary(binary_t&) override { return refuse("byte strings are not allowed"); }
     bool start_object(std::size_t) override { return open(Value{Map{}}); }
@@ -36,7 +41,7 @@ public:
     bool end_object() override { return close(); }
     bool end_array() override { return close(); }
     bool key(string_t& value) override {
-        if (!short_enough(value)) return false;
+        if (!good_text(value)) return false;
         if (stack_.back()->map()->contains(value)) return refuse("duplicate key");
         key_ = std::move(value);
         return true;
@@ -46,7 +51,8 @@ public:
     }
 
     Result<Value> take() && {
-        if (!problem_.empty()) return fail(Errc::corrupt, "document.malformed", "document: " + problem_);
+        if (!problem_.empty())
+            return fail(Errc::corrupt, "document.malformed", "document: " + problem_);
         return std::move(root_);
     }
     bool refuse(std::string problem) {
@@ -55,8 +61,10 @@ public:
     }
 
 private:
-    bool short_enough(const std::string& text) {
-        return text.size() <= limits_.string_bytes_max || refuse("a string is too long");
+    bool good_text(const std::string& text) {
+        if (text.size() > limits_.string_bytes_max) return refuse("a string is too long");
+        // nlohmann checks UTF-8 in JSON only.
+        return json_ || is_utf8(text) || refuse("a string is not UTF-8");
     }
     Value* place(Value value) {
         if (stack_.empty()) {
@@ -92,7 +100,7 @@ private:
     }
 
     DocumentLimits limits_;
-    bool reals_;
+    bool json_;
     Value root_;
     std::vector<Value*> stack_;
     std::string key_;
@@ -117,7 +125,7 @@ Json to_nlohmann(const Value& value) {
     if (const auto* b = value.boolean()) return *b;
     if (const auto* i = value.integer()) return *i;
     if (const auto* d = value.real()) return *d;
-    if (const auto* t = value.text()) return *t;
+    if (const auto* t = value.text()) return to_utf8(*t);
     if (const auto* a = value.array()) {
         Json out = Json::array();
         for (const Value& item : *a) out.push_back(to_nlohmann(item));
@@ -125,7 +133,7 @@ Json to_nlohmann(const Value& value) {
     }
     if (const auto* m = value.map()) {
         Json out = Json::object();
-        for (const auto& [key, item] : *m) out[key] = to_nlohmann(item);
+        for (const auto& [key, item] : *m) out[to_utf8(key)] = to_nlohmann(item);
         return out;
     }
     return nullptr;

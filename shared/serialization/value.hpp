@@ -72,7 +72,8 @@ struct DocumentLimits {
 enum class JsonStyle { compact, indented };
 /// @return UTF-8 JSON, keys sorted; invalid UTF-8 in strings becomes U+FFFD
 [[nodiscard]] std::string to_json(const Value& value, JsonStyle style = JsonStyle::compact);
-/// @return CBOR with sorted keys and shortest integers; a double is a broken assumption (SP_CHECK)
+/// @return CBOR with sorted keys and shortest integers; invalid UTF-8 in strings becomes U+FFFD; a
+/// double is a broken assumption (SP_CHECK)
 [[nodiscard]] Bytes to_cbor(const Value& value);
 
 }  // namespace stillpoint::serialization
