@@ -37,13 +37,16 @@ struct PlanInput {
     ByteCount chunk{64u << 10};
 };
 [[nodiscard]] ReadPlan plan_reads(const PlanInput& input);
+/// The first half of it: the chunks that must be shipped, whether zero or not. `zero` is ignored.
+/// A shrunk disk (parent_size > size) is dirty as a whole: a cut leaves no trace in a bitmap (I3).
+[[nodiscard]] extents::ExtentSet dirty_chunks(const PlanInput& input);
 
 struct ReadOptions {
     unsigned connections = 2;
     std::uint32_t request_bytes = 256u << 10;  // measured best: 128–256 KiB
     unsigned in_flight_max = 32;               // over all connections; bounds memory
     env::Nanoseconds reply_timeout = std::chrono::seconds{30};
-    std::uint64_t bytes_per_second_max = 0;    // 0: no limit
+    std::uint64_t bytes_per_second_max = 0;  // 0: no limit
 };
 
 /// A connected export. @threads one at a time
@@ -59,7 +62,8 @@ public:
     /// multiples of the chunk (the disk's end excepted). An error stops the read.
     using Sink = std::function<Status(ByteOffset at, ByteView bytes)>;
     /// Reads the extents with several requests in flight; `workers` threads call the sink.
-    /// @errors refused, id "snapshot.broken": EINVAL/ENOTCONN on a good request · timeout · cancelled
+    /// @errors refused, id "snapshot.broken": EINVAL/ENOTCONN on a good request · timeout ·
+    /// cancelled
     virtual Status read(const extents::ExtentSet& what, unsigned workers, const Sink& sink,
                         const env::CancelToken& cancel) = 0;
 };
