@@ -8,7 +8,8 @@
 
 namespace stillpoint::chunk {
 
-/// HMAC-SHA-256 of a chunk's plaintext, or of a map node's logical content, under the vault's id key.
+/// HMAC-SHA-256 of a chunk's plaintext, or of a map node's logical content, under the vault's id
+/// key.
 struct ChunkId {
     static constexpr std::size_t bytes = 32;
     std::array<std::byte, bytes> value{};
