@@ -46,6 +46,7 @@ struct Point {
     std::string vm_uuid;           // may be empty (plain QEMU without uuid)
     std::vector<DiskRoot> disks;
     Bytes document;                // CBOR of the point's report and definition; see route/
+    std::uint64_t object_bytes = 0;  // size of the point's object in the store; set by reading
 };
 
 struct WriteCounts {
