@@ -24,8 +24,10 @@ Nanoseconds SystemClock::wall() const {
     return read_clock(CLOCK_REALTIME);
 }
 
+// "As long as it takes" is asked for with the largest budget: the sum must not wrap into the past.
 Deadline::Deadline(const Clock& clock, Nanoseconds budget)
-    : clock_(&clock), at_(clock.monotonic() + budget) {}
+    : clock_(&clock),
+      at_(clock.monotonic() + std::min(budget, Nanoseconds::max() - clock.monotonic())) {}
 
 Nanoseconds Deadline::left() const {
     return std::max(at_ - clock_->monotonic(), Nanoseconds::zero());
@@ -44,7 +46,8 @@ std::string rfc3339(Nanoseconds wall) {
     gmtime_r(&time, &utc);
     std::array<char, 40> text{};
     const std::size_t n = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &utc);
-    std::snprintf(text.data() + n, text.size() - n, ".%03dZ", static_cast<int>((ms - seconds).count()));
+    std::snprintf(text.data() + n, text.size() - n, ".%03dZ",
+                  static_cast<int>((ms - seconds).count()));
     return text.data();
 }
 

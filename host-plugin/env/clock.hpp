@@ -41,6 +41,8 @@ private:
 
 /// @return RFC 3339 UTC with milliseconds, e.g. 2026-11-22T15:04:05.123Z
 [[nodiscard]] std::string rfc3339(Nanoseconds wall);
-[[nodiscard]] inline double to_ms(Nanoseconds t) { return static_cast<double>(t.count()) / 1e6; }
+[[nodiscard]] inline double to_ms(Nanoseconds t) {
+    return static_cast<double>(t.count()) / 1e6;
+}
 
 }  // namespace stillpoint::env

@@ -11,6 +11,9 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/check.hpp"
+#include "env/poll.hpp"
+
 namespace stillpoint::env {
 namespace {
 
@@ -24,7 +27,8 @@ struct Redirects {
 std::vector<char*> argument_pointers(const std::vector<std::string>& arguments) {
     std::vector<char*> pointers;
     pointers.reserve(arguments.size() + 1);
-    for (const std::string& argument : arguments) pointers.push_back(const_cast<char*>(argument.c_str()));
+    for (const std::string& argument : arguments)
+        pointers.push_back(const_cast<char*>(argument.c_str()));
     pointers.push_back(nullptr);
     return pointers;
 }
@@ -36,8 +40,10 @@ std::vector<char*> argument_pointers(const std::vector<std::string>& arguments) 
     sigset_t none;
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    // What we ignore, exec would hand down: programs rely on dying from a broken pipe.
+    ::signal(SIGPIPE, SIG_DFL);
     if (redirects.out >= 0) {
-        const int null = ::open("/dev/null", O_RDONLY);
+        const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
         ::dup2(null, 0);
         ::dup2(redirects.out, 1);
         ::dup2(redirects.errors, 2);
@@ -47,6 +53,14 @@ std::vector<char*> argument_pointers(const std::vector<std::string>& arguments) 
     const int error = errno;
     [[maybe_unused]] const auto written = ::write(report, &error, sizeof error);
     ::_exit(127);
+}
+
+// @return exit code; the process has ended or was killed
+int reap(pid_t pid) {
+    int status = 0;
+    while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 Result<pid_t> start(const SpawnOptions& options, const Redirects& redirects) {
@@ -64,12 +78,8 @@ Result<pid_t> start(const SpawnOptions& options, const Redirects& redirects) {
     while ((n = ::read(read_end.get(), &error, sizeof error)) < 0 && errno == EINTR) {
     }
     if (n != sizeof error) return pid;  // the pipe closed by exec: it runs
-    ::waitpid(pid, nullptr, 0);
+    reap(pid);
     return fail(os_error("start " + options.arguments[0], error));
-}
-
-int exit_code_of(int status) {
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 struct Pipe {
@@ -92,7 +102,8 @@ bool drain(UniqueFd& fd, std::string& into) {
         return false;
     }
     const auto count = static_cast<std::size_t>(n);
-    into.append(buffer.data(), std::min(count, output_bytes_max - std::min(output_bytes_max, into.size())));
+    into.append(buffer.data(),
+                std::min(count, output_bytes_max - std::min(output_bytes_max, into.size())));
     return true;
 }
 
@@ -106,7 +117,7 @@ Result<Child> Child::spawn(const SpawnOptions& options) {
 Child::~Child() {
     if (pid_ < 0) return;
     ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
+    reap(pid_);
 }
 
 void Child::kill(int signal) const {
@@ -114,21 +125,37 @@ void Child::kill(int signal) const {
 }
 
 Result<int> Child::wait(const Deadline& deadline) {
-    const UniqueFd pidfd{static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0))};
-    if (!pidfd.valid()) return fail(os_error("watch process " + std::to_string(pid_), errno));
-    pollfd poll{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
-    while (true) {
-        const int ready = ::poll(&poll, 1, deadline.poll_ms());
-        if (ready > 0) break;
-        if (ready < 0 && errno != EINTR) return fail(os_error("wait for process", errno));
-        if (deadline.passed()) {
-            return fail(Errc::timeout, "process.timeout",
-                        "process " + std::to_string(pid_) + " did not end in time");
-        }
+    return wait(deadline, CancelToken{});
+}
+
+Result<int> Child::wait(const Deadline& deadline, const CancelToken& cancel) {
+    SP_ASSIGN(const ProcessWatch process, ProcessWatch::open(pid_));
+    std::array polls{pollfd{process.poll_fd(), POLLIN, 0}, pollfd{cancel.poll_fd(), POLLIN, 0}};
+    SP_ASSIGN(const bool ready, wait_any(polls, deadline));
+    if (polls[0].revents != 0) return reap(std::exchange(pid_, -1));
+    SP_TRY(cancel.check());
+    SP_CHECK(!ready);
+    return fail(Errc::timeout, "process.timeout",
+                "process " + std::to_string(pid_) + " did not end in time");
+}
+
+Result<ProcessWatch> ProcessWatch::open(pid_t pid) {
+    UniqueFd fd{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
+    if (!fd.valid()) {
+        const int error = errno == ESRCH ? ENOENT : errno;
+        return fail(os_error("watch process " + std::to_string(pid), error));
     }
-    int status = 0;
-    ::waitpid(std::exchange(pid_, -1), &status, 0);
-    return exit_code_of(status);
+    return ProcessWatch{std::move(fd)};
+}
+
+void ProcessWatch::kill(int signal) const {
+    // A failure means that it is gone, which is what the caller wants.
+    ::syscall(SYS_pidfd_send_signal, pidfd_.get(), signal, nullptr, 0);
+}
+
+bool ProcessWatch::ended(const Deadline& deadline) const {
+    std::array polls{pollfd{pidfd_.get(), POLLIN, 0}};
+    return wait_any(polls, deadline).value_or(false);
 }
 
 Result<ProcessOutput> run_process(const std::vector<std::string>& arguments,
@@ -137,28 +164,25 @@ Result<ProcessOutput> run_process(const std::vector<std::string>& arguments,
     SP_ASSIGN(Pipe errors, make_pipe());
     SpawnOptions options;
     options.arguments = arguments;
+    // From here on every return kills and reaps it, unless it was waited for.
     SP_ASSIGN(const pid_t pid, start(options, {out.write.get(), errors.write.get()}));
+    Child child = Child::adopt(pid);
     out.write.reset();
     errors.write.reset();
     ProcessOutput result;
     while (out.read.valid() || errors.read.valid()) {
-        std::array<pollfd, 3> polls{pollfd{out.read.get(), POLLIN, 0},
-                                    pollfd{errors.read.get(), POLLIN, 0},
-                                    pollfd{cancel.poll_fd(), POLLIN, 0}};
-        const int ready = ::poll(polls.data(), polls.size(), deadline.poll_ms());
-        if (ready < 0 && errno == EINTR) continue;
-        if (cancel.cancelled() || deadline.passed()) {
-            ::kill(pid, SIGKILL);
-            ::waitpid(pid, nullptr, 0);
-            SP_TRY(cancel.check());
+        std::array polls{pollfd{out.read.get(), POLLIN, 0}, pollfd{errors.read.get(), POLLIN, 0},
+                         pollfd{cancel.poll_fd(), POLLIN, 0}};
+        SP_ASSIGN(const bool ready, wait_any(polls, deadline));
+        SP_TRY(cancel.check());
+        if (!ready) {
             return fail(Errc::timeout, "process.timeout", arguments[0] + " did not end in time");
         }
         if (polls[0].revents != 0) drain(out.read, result.out);
         if (polls[1].revents != 0) drain(errors.read, result.errors);
     }
-    int status = 0;
-    ::waitpid(pid, &status, 0);
-    result.exit_code = exit_code_of(status);
+    // It may have closed its output and still run.
+    SP_ASSIGN(result.exit_code, child.wait(deadline, cancel));
     return result;
 }
 

@@ -12,21 +12,41 @@
 namespace stillpoint::env {
 
 struct ProcessOutput {
-    int exit_code = 0;    // 128 + signal when killed
-    std::string out;      // at most 1 MiB, then cut
-    std::string errors;   // likewise
+    int exit_code = 0;   // 128 + signal when killed
+    std::string out;     // at most 1 MiB, then cut
+    std::string errors;  // likewise
 };
 
 struct SpawnOptions {
-    std::vector<std::string> arguments;   // [0] is the program, found through PATH
-    int inherit_fd = -1;                  // kept open in the child as the same number; -1: none
-    bool new_session = false;             // setsid: survives the death of our terminal and group
+    std::vector<std::string> arguments;  // [0] is the program, found through PATH
+    int inherit_fd = -1;                 // kept open in the child as the same number; -1: none
+    bool new_session = false;            // setsid: survives the death of our terminal and group
 };
 
-/// A running child. The destructor kills (SIGKILL) and reaps it unless it was waited for or released.
+/// Another process, held by a pidfd: its number cannot be reused under us.
+/// @threads any
+class ProcessWatch {
+public:
+    /// @errors not_found: no such process · unknown to kernels before 5.3 (io)
+    static Result<ProcessWatch> open(pid_t pid);
+    /// Readable once the process has ended.
+    [[nodiscard]] int poll_fd() const { return pidfd_.get(); }
+    void kill(int signal) const;
+    /// Waits for its end. @return false at the deadline
+    [[nodiscard]] bool ended(const Deadline& deadline) const;
+
+private:
+    explicit ProcessWatch(UniqueFd pidfd) : pidfd_(std::move(pidfd)) {}
+    UniqueFd pidfd_;
+};
+
+/// A running child. The destructor kills (SIGKILL) and reaps it unless it was waited for or
+/// released.
 class Child {
 public:
     static Result<Child> spawn(const SpawnOptions& options);
+    /// Takes charge of a child that was started otherwise.
+    static Child adopt(pid_t pid) { return Child{pid}; }
     Child(Child&& other) noexcept : pid_(std::exchange(other.pid_, -1)) {}
     Child& operator=(Child&&) = delete;
     ~Child();
@@ -34,6 +54,8 @@ public:
     /// @return exit code (128 + signal when killed)
     /// @errors timeout: still running at the deadline
     [[nodiscard]] Result<int> wait(const Deadline& deadline);
+    /// @errors also cancelled
+    [[nodiscard]] Result<int> wait(const Deadline& deadline, const CancelToken& cancel);
     void kill(int signal) const;
     /// Leaves it running and forgets it.
     void release() { pid_ = -1; }
@@ -46,6 +68,7 @@ private:
 /// Runs a program to its end with stdin closed and its output collected.
 /// @errors not_found: no such program · timeout, cancelled: it was killed and reaped
 [[nodiscard]] Result<ProcessOutput> run_process(const std::vector<std::string>& arguments,
-                                                const Deadline& deadline, const CancelToken& cancel);
+                                                const Deadline& deadline,
+                                                const CancelToken& cancel);
 
 }  // namespace stillpoint::env

@@ -8,7 +8,21 @@
 #include <cerrno>
 #include <cstring>
 
+#include "env/poll.hpp"
+
 namespace stillpoint::env {
+namespace {
+
+Error closed(const std::string& name) {
+    return {Errc::io, "socket.closed", name + ": the other side closed it", {}};
+}
+
+Error stream_error(const char* doing, const std::string& name, int error_number) {
+    if (error_number == EPIPE || error_number == ECONNRESET) return closed(name);
+    return os_error(doing + name, error_number);
+}
+
+}  // namespace
 
 Result<UnixSocket> UnixSocket::connect(const Path& path, const Deadline& deadline) {
     sockaddr_un address{};
@@ -30,23 +44,17 @@ Result<UnixSocket> UnixSocket::connect(const Path& path, const Deadline& deadlin
         if (deadline.passed()) {
             return fail(Errc::timeout, "socket.timeout", text + ": nobody accepted the connection");
         }
-        ::poll(nullptr, 0, 10);
+        SP_TRY(pause(std::chrono::milliseconds{10}, CancelToken{}));
     }
     return UnixSocket{std::move(fd), text};
 }
 
 Status UnixSocket::wait_for(short events, const Deadline& deadline, const CancelToken& cancel) {
-    while (true) {
-        SP_TRY(cancel.check());
-        std::array<pollfd, 2> polls{pollfd{fd_.get(), events, 0},
-                                    pollfd{cancel.poll_fd(), POLLIN, 0}};
-        const int ready = ::poll(polls.data(), polls.size(), deadline.poll_ms());
-        if (ready < 0 && errno != EINTR) return fail(os_error("wait for " + name_, errno));
-        if (polls[0].revents != 0 && ready > 0) return {};
-        if (deadline.passed()) {
-            return fail(Errc::timeout, "socket.timeout", name_ + ": no answer in time");
-        }
-    }
+    std::array polls{pollfd{fd_.get(), events, 0}, pollfd{cancel.poll_fd(), POLLIN, 0}};
+    SP_ASSIGN(const bool ready, wait_any(polls, deadline));
+    SP_TRY(cancel.check());
+    if (ready) return {};
+    return fail(Errc::timeout, "socket.timeout", name_ + ": no answer in time");
 }
 
 Result<std::size_t> UnixSocket::read_some(std::span<std::byte> into, const Deadline& deadline,
@@ -54,9 +62,9 @@ Result<std::size_t> UnixSocket::read_some(std::span<std::byte> into, const Deadl
     while (true) {
         const ssize_t n = ::recv(fd_.get(), into.data(), into.size(), 0);
         if (n > 0) return static_cast<std::size_t>(n);
-        if (n == 0) return fail(Errc::io, "socket.closed", name_ + ": the other side closed it");
+        if (n == 0) return fail(closed(name_));
         if (errno == EINTR) continue;
-        if (errno != EAGAIN) return fail(os_error("read from " + name_, errno));
+        if (errno != EAGAIN) return fail(stream_error("read from ", name_, errno));
         SP_TRY(wait_for(POLLIN, deadline, cancel));
     }
 }
@@ -69,7 +77,7 @@ Status UnixSocket::write_all(ByteView bytes, const Deadline& deadline, const Can
             continue;
         }
         if (errno == EINTR) continue;
-        if (errno != EAGAIN) return fail(os_error("write to " + name_, errno));
+        if (errno != EAGAIN) return fail(stream_error("write to ", name_, errno));
         SP_TRY(wait_for(POLLOUT, deadline, cancel));
     }
     return {};

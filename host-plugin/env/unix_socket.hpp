@@ -19,9 +19,12 @@ public:
                                   const CancelToken& cancel);
     Status write_all(ByteView bytes, const Deadline& deadline, const CancelToken& cancel);
     [[nodiscard]] int fd() const { return fd_.get(); }
+    /// Gives the descriptor (non-blocking) away; this object is empty afterwards.
+    [[nodiscard]] UniqueFd release() { return std::move(fd_); }
 
 private:
-    explicit UnixSocket(UniqueFd fd, std::string name) : fd_(std::move(fd)), name_(std::move(name)) {}
+    explicit UnixSocket(UniqueFd fd, std::string name)
+        : fd_(std::move(fd)), name_(std::move(name)) {}
     Status wait_for(short events, const Deadline& deadline, const CancelToken& cancel);
     UniqueFd fd_;
     std::string name_;
