@@ -24,7 +24,8 @@ Result<Bytes> read_file(const Path& path, std::size_t bytes_max) {
     SP_ASSIGN(const UniqueFd fd, open_file(path, O_RDONLY));
     Bytes bytes;
     while (true) {
-        const std::size_t step = std::min<std::size_t>(64u << 10, bytes_max - bytes.size() + 1);
+        // One byte more than allowed, so that a file that is too long shows itself.
+        const std::size_t step = std::min<std::size_t>(64u << 10, bytes_max - bytes.size()) + 1;
         const std::size_t have = bytes.size();
         bytes.resize(have + step);
         const ssize_t n = ::read(fd.get(), bytes.data() + have, step);
@@ -55,8 +56,9 @@ Status read_at(int fd, ByteOffset at, std::span<std::byte> into, const Path& nam
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return fail(os_error("read " + name.string(), errno));
         if (n == 0) {
-            return fail(Errc::corrupt, "file.short",
-                        name.string() + " ends before byte " + std::to_string(offset + into.size()));
+            return fail(
+                Errc::corrupt, "file.short",
+                name.string() + " ends before byte " + std::to_string(offset + into.size()));
         }
         into = into.subspan(static_cast<std::size_t>(n));
         offset += static_cast<std::uint64_t>(n);
@@ -70,6 +72,7 @@ Status write_at(int fd, ByteOffset at, ByteView bytes, const Path& name) {
         const ssize_t n = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return fail(os_error("write " + name.string(), errno));
+        if (n == 0) return fail(os_error("write " + name.string(), EIO));
         bytes = bytes.subspan(static_cast<std::size_t>(n));
         offset += static_cast<std::uint64_t>(n);
     }
@@ -85,17 +88,32 @@ Status write_temporary(const Path& path, ByteView bytes, mode_t mode) {
     return {};
 }
 
+Status name_finally(const Path& temporary, const Path& final_path) {
+    int error = 0;
+    if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, final_path.c_str(), RENAME_NOREPLACE) !=
+        0) {
+        error = errno;
+    }
+    // NFS and some others know no RENAME_NOREPLACE; a hard link refuses an existing name as well.
+    if (error == EINVAL || error == ENOSYS) {
+        error = ::link(temporary.c_str(), final_path.c_str()) == 0 ? 0 : errno;
+        if (error == 0) ::unlink(temporary.c_str());
+    }
+    if (error == EEXIST) {
+        return fail(Errc::busy, "file.exists", final_path.string() + " exists");
+    }
+    if (error != 0) return fail(os_error("rename to " + final_path.string(), error));
+    return {};
+}
+
 }  // namespace
 
 Status write_durably(const Path& final_path, ByteView bytes, mode_t mode,
                      const Path& temporary_folder) {
-    const Path temporary = temporary_folder / (final_path.filename().string() + "." + random_hex(8));
+    const Path temporary =
+        temporary_folder / (final_path.filename().string() + "." + random_hex(8));
     Status status = write_temporary(temporary, bytes, mode);
-    if (status && ::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, final_path.c_str(),
-                              RENAME_NOREPLACE) != 0) {
-        status = errno == EEXIST ? fail(Errc::busy, "file.exists", final_path.string() + " exists")
-                                 : fail(os_error("rename to " + final_path.string(), errno));
-    }
+    if (status) status = name_finally(temporary, final_path);
     if (!status) {
         // The first failure is what the caller must hear; a left-over temporary is harmless.
         ::unlink(temporary.c_str());
@@ -110,16 +128,26 @@ Status sync_folder(const Path& folder) {
     return {};
 }
 
+namespace {
+
+Status make_folder(const Path& folder, mode_t mode) {
+    if (::mkdir(folder.c_str(), mode) == 0) {
+        return sync_folder(folder.has_parent_path() ? folder.parent_path() : Path{"."});
+    }
+    const int error = errno;
+    struct stat info {};
+    if (error == EEXIST && ::stat(folder.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return {};
+    return fail(os_error("create folder " + folder.string(), error == EEXIST ? ENOTDIR : error));
+}
+
+}  // namespace
+
 Status make_folders(const Path& folder, mode_t mode) {
     if (folder.empty() || folder == folder.root_path()) return {};
-    if (::mkdir(folder.c_str(), mode) == 0) return sync_folder(folder.parent_path());
-    if (errno == EEXIST) return {};
-    if (errno != ENOENT) return fail(os_error("create folder " + folder.string(), errno));
+    Status made = make_folder(folder, mode);
+    if (made || made.error().code != Errc::not_found || !folder.has_parent_path()) return made;
     SP_TRY(make_folders(folder.parent_path(), mode));
-    if (::mkdir(folder.c_str(), mode) != 0 && errno != EEXIST) {
-        return fail(os_error("create folder " + folder.string(), errno));
-    }
-    return sync_folder(folder.parent_path());
+    return make_folder(folder, mode);
 }
 
 Result<std::vector<std::string>> list_folder(const Path& folder) {
