@@ -8,12 +8,14 @@
 namespace stillpoint::env {
 
 /// A wish to stop, passed by value to everything that waits or loops.
-/// Copies share one state. @threads any; cancel() is also safe in a signal handler's context
+/// Copies share one state. @threads any, but not in a signal handler
 class CancelToken {
 public:
     CancelToken();
     void cancel() noexcept;
     [[nodiscard]] bool cancelled() const noexcept;
+    /// @return a token that is cancelled with this one, but can also be cancelled alone
+    [[nodiscard]] CancelToken child() const;
     /// Fails with Errc::cancelled, id "job.cancelled", when the wish was made.
     [[nodiscard]] Status check() const;
     /// Readable (eventfd) once cancelled, for poll(2); -1 only if no descriptor could be had.
