@@ -1,0 +1,155 @@
+#include "route/decide.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace stillpoint::route {
+namespace {
+
+using hypervisor::BitmapInfo;
+using hypervisor::BitmapState;
+using hypervisor::DiskInfo;
+using serialization::DiskMode;
+
+template <class Items, class Name>
+auto* find_named(Items& items, const std::string& name, Name name_of) {
+    const auto found = std::find_if(items.begin(), items.end(),
+                                    [&](const auto& item) { return name_of(item) == name; });
+    return found == items.end() ? nullptr : &*found;
+}
+
+const DiskDocument* document_of(const Parent& parent, const std::string& disk) {
+    return find_named(parent.document.disks, disk, [](const DiskDocument& d) { return d.name; });
+}
+
+const vault::DiskRoot* root_of(const Parent& parent, const std::string& disk) {
+    return find_named(parent.point.disks, disk, [](const vault::DiskRoot& d) { return d.disk; });
+}
+
+bool holds(const Parent& parent, const std::string& disk) {
+    return document_of(parent, disk) != nullptr && root_of(parent, disk) != nullptr;
+}
+
+const BitmapInfo* bitmap_of(const DiskInfo& disk, const std::string& name) {
+    return find_named(disk.bitmaps, name, [](const BitmapInfo& b) { return b.name; });
+}
+
+/// Why tracking cannot be trusted for this disk; empty: it can.
+std::string distrust(const DiskInfo& disk, const DiskDocument& before, const BitmapInfo* bitmap) {
+    if (disk.identity() != before.identity) {
+        return "the disk was replaced: it was " + before.path + " (" + before.format + ")";
+    }
+    if (disk.size.raw() < before.size) {
+        return "the disk shrank from " + std::to_string(before.size) + " bytes";
+    }
+    if (bitmap == nullptr || bitmap->state == BitmapState::absent) {
+        return disk.persistent_bitmaps
+                   ? "the dirty bitmap of the last point is gone"
+                   : "no dirty bitmap: " + disk.format + " images keep none while QEMU is off";
+    }
+    if (bitmap->state == BitmapState::inconsistent) {
+        return "the dirty bitmap is inconsistent: QEMU was not shut down cleanly";
+    }
+    return {};
+}
+
+DiskDecision decide_one(const DecideInput& input, const DiskInfo& disk) {
+    DiskDecision decision{.disk = disk,
+                          .mode = DiskMode::full,
+                          .reason = {},
+                          .parent_point = {},
+                          .parent_root = {},
+                          .parent_bitmap = {},
+                          .new_bitmap = bitmap_name(input.vault_short_id, input.point_id)};
+    if (input.force_full == ForceFull::yes) {
+        decision.reason = "a full backup was asked for";
+        return decision;
+    }
+    const auto parent = std::find_if(input.history.begin(), input.history.end(),
+                                     [&](const Parent& p) { return holds(p, disk.name); });
+    if (parent == input.history.end()) {
+        decision.reason =
+            input.history.empty() ? "first backup of this VM in this vault" : "the disk is new";
+        return decision;
+    }
+    const std::string expected = bitmap_name(input.vault_short_id, parent->point.id);
+    decision.parent_point = parent->point.id;
+    decision.parent_root = *root_of(*parent, disk.name);
+    decision.reason = distrust(disk, *document_of(*parent, disk.name), bitmap_of(disk, expected));
+    decision.mode = decision.reason.empty() ? DiskMode::increment : DiskMode::compare;
+    if (decision.mode == DiskMode::increment) decision.parent_bitmap = expected;
+    return decision;
+}
+
+std::vector<std::string> orphans_on(const DiskInfo& disk, const std::string& vault_short_id,
+                                    const std::string& kept) {
+    const std::string prefix = "stillpoint-" + vault_short_id + "-";
+    std::vector<std::string> names;
+    for (const BitmapInfo& bitmap : disk.bitmaps) {
+        if (bitmap.name.starts_with(prefix) && bitmap.name != kept) names.push_back(bitmap.name);
+    }
+    return names;
+}
+
+bool same_vm(const hypervisor::VmInfo& vm, const vault::Point& point,
+             const PointDocument& document) {
+    if (!vm.uuid.empty() || !point.vm_uuid.empty()) return vm.uuid == point.vm_uuid;
+    if (vm.name != point.vm_name) return false;
+    return std::any_of(vm.disks.begin(), vm.disks.end(), [&](const DiskInfo& disk) {
+        return std::any_of(document.disks.begin(), document.disks.end(),
+                           [&](const DiskDocument& d) { return d.path == disk.path; });
+    });
+}
+
+}  // namespace
+
+std::string bitmap_name(const std::string& vault_short_id, const vault::PointId& point_id) {
+    return "stillpoint-" + vault_short_id + "-" + point_id;
+}
+
+Result<Decisions> decide_disks(const DecideInput& input) {
+    for (const std::string& name : input.wanted_disks) {
+        if (find_named(input.vm.disks, name, [](const DiskInfo& d) { return d.name; }) == nullptr) {
+            return fail(Errc::invalid, "vm.no_such_disk",
+                        "VM " + input.vm.name + " has no disk " + name,
+                        "leave out --disk to back up all disks");
+        }
+    }
+    Decisions decisions;
+    for (const DiskInfo& disk : input.vm.disks) {
+        const bool wanted = input.wanted_disks.empty() ||
+                            std::find(input.wanted_disks.begin(), input.wanted_disks.end(),
+                                      disk.name) != input.wanted_disks.end();
+        if (!wanted || disk.read_only) {
+            decisions.left_out.push_back(disk.name + (wanted ? ": read-only" : ": not asked for"));
+            continue;
+        }
+        decisions.disks.push_back(decide_one(input, disk));
+        auto orphans = orphans_on(disk, input.vault_short_id, decisions.disks.back().parent_bitmap);
+        if (!orphans.empty()) decisions.orphans[disk.name] = std::move(orphans);
+    }
+    if (decisions.disks.empty()) {
+        return fail(Errc::invalid, "vm.no_disks", "VM " + input.vm.name + " has no writable disk",
+                    "attach a disk, or choose one with --disk");
+    }
+    return decisions;
+}
+
+std::vector<Parent> find_history(const hypervisor::VmInfo& vm,
+                                 const std::vector<vault::Point>& points) {
+    std::vector<Parent> history;
+    std::set<std::string> seen;
+    for (auto point = points.rbegin(); point != points.rend(); ++point) {
+        auto document = decode_point_document(point->document);
+        // A point that cannot be read is no base to build on; check reports it as damage.
+        if (!document || !same_vm(vm, *point, *document)) continue;
+        bool newest_of_some = false;
+        for (const vault::DiskRoot& disk : point->disks) {
+            newest_of_some = seen.insert(disk.disk).second || newest_of_some;
+        }
+        if (newest_of_some) history.push_back({*point, std::move(*document)});
+    }
+    return history;
+}
+
+}  // namespace stillpoint::route

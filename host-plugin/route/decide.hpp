@@ -1,0 +1,60 @@
+#pragma once
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "hypervisor/hypervisor.hpp"
+#include "route/point_document.hpp"
+#include "vault/vault.hpp"
+
+/// Decides, before anything is done, how every disk will be captured (I3). Pure.
+namespace stillpoint::route {
+
+/// A durable point of this VM in this vault.
+struct Parent {
+    vault::Point point;
+    PointDocument document;
+};
+
+enum class ForceFull { no, yes };
+
+struct DecideInput {
+    const hypervisor::VmInfo& vm;
+    std::vector<Parent> history;  // as find_history gives it
+    std::string vault_short_id;   // 8 hex digits
+    vault::PointId point_id;
+    std::vector<std::string> wanted_disks;  // empty: all
+    ForceFull force_full = ForceFull::no;
+};
+
+struct DiskDecision {
+    hypervisor::DiskInfo disk;
+    serialization::DiskMode mode = serialization::DiskMode::full;
+    std::string reason;                          // empty for an increment
+    vault::PointId parent_point;                 // increment and compare
+    std::optional<vault::DiskRoot> parent_root;  // increment and compare
+    std::string parent_bitmap;                   // increment only
+    std::string new_bitmap;
+};
+
+struct Decisions {
+    std::vector<DiskDecision> disks;
+    /// Bitmaps of this vault that belong to no durable point we use: to be removed first.
+    std::map<std::string, std::vector<std::string>> orphans;
+    std::vector<std::string> left_out;  // disks not captured, with the reason
+};
+
+[[nodiscard]] std::string bitmap_name(const std::string& vault_short_id,
+                                      const vault::PointId& point_id);
+
+/// @errors invalid, id "vm.no_such_disk" or "vm.no_disks"
+[[nodiscard]] Result<Decisions> decide_disks(const DecideInput& input);
+
+/// The points that can be a parent of some disk: those of this VM that are the newest to hold a
+/// disk of some name, newest first. A VM is known by its uuid; without one by label and the path of
+/// at least one disk (a label alone proves nothing).
+[[nodiscard]] std::vector<Parent> find_history(const hypervisor::VmInfo& vm,
+                                               const std::vector<vault::Point>& points);
+
+}  // namespace stillpoint::route

@@ -1,0 +1,78 @@
+#include "route/point_document.hpp"
+
+#include "base/hex.hpp"
+#include "env/clock.hpp"
+
+namespace stillpoint::route {
+namespace {
+
+constexpr std::uint32_t document_version = 1;
+
+double ms(std::int64_t ns) {
+    return static_cast<double>(ns / 1000) / 1000.0;
+}
+
+serialization::DiskReport disk_report(const DiskDocument& disk, const vault::Point& point) {
+    serialization::DiskReport report{.name = disk.name,
+                                     .size = disk.size,
+                                     .mode = disk.mode,
+                                     .reason = disk.reason,
+                                     .root = {},
+                                     .read = disk.read,
+                                     .shipped = disk.shipped,
+                                     .stored = disk.stored};
+    for (const vault::DiskRoot& root : point.disks) {
+        if (root.disk == disk.name) report.root = to_hex(root.root.view());
+    }
+    return report;
+}
+
+}  // namespace
+
+Bytes encode_point_document(const PointDocument& document) {
+    return serialization::to_cbor(serialization::to_value(document));
+}
+
+Result<PointDocument> decode_point_document(ByteView cbor) {
+    SP_ASSIGN(const serialization::Value value, serialization::parse_cbor(cbor));
+    SP_ASSIGN(PointDocument document, serialization::from_value<PointDocument>(value, "point"));
+    if (document.version > document_version) {
+        return fail(Errc::unsupported, "point.newer_version",
+                    "the recovery point's document has version " + std::to_string(document.version),
+                    "use the release of Stillpoint that made it, or a newer one");
+    }
+    return document;
+}
+
+serialization::PointReport report_of(const vault::Point& point, const PointDocument& document,
+                                     std::uint64_t point_object_bytes) {
+    serialization::PointReport report;
+    report.point = point.id;
+    report.vm = point.vm_name;
+    report.uuid = point.vm_uuid;
+    report.time = env::rfc3339(env::Nanoseconds{document.time_ns});
+    report.parent = document.parent;
+    report.level = document.level;
+    report.asked = document.asked;
+    report.partial = document.partial;
+    report.uncovered = document.uncovered;
+    if (document.frozen_ns) report.frozen_ms = ms(*document.frozen_ns);
+    report.snapshot_ms = ms(document.snapshot_ns);
+    if (document.paused_ns) report.paused_ms = ms(*document.paused_ns);
+    report.transfer_s = ms(document.transfer_ns) / 1000.0;
+    report.stored_total = document.stored_before_point + point_object_bytes;
+    for (const DiskDocument& disk : document.disks)
+        report.disks.push_back(disk_report(disk, point));
+    for (const serialization::Evidence& fact : document.evidence) {
+        report.evidence.push_back({.kind = fact.kind,
+                                   .name = fact.name,
+                                   .type = fact.type,
+                                   .quiesced = fact.quiesced,
+                                   .ms = ms(fact.duration_ns),
+                                   .note = fact.note});
+    }
+    report.warnings = document.warnings;
+    return report;
+}
+
+}  // namespace stillpoint::route

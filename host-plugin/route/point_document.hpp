@@ -1,0 +1,97 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "serialization/evidence.hpp"
+#include "serialization/fields.hpp"
+#include "serialization/reports.hpp"
+#include "vault/vault.hpp"
+
+/// What a recovery point remembers beside its disks' roots: CBOR inside the vault's point object.
+/// Integers only; reports with milliseconds are made from it.
+namespace stillpoint::route {
+
+struct DiskDocument {
+    std::string name;
+    std::string identity;  // name, serial, path and format at backup time; binds the bitmap
+    std::string path;
+    std::string format;
+    std::string serial;
+    std::string parent;      // the point this disk was compared with or built on; empty: none
+    std::string new_bitmap;  // records changes since this point; empty: none could be had
+    serialization::DiskMode mode = serialization::DiskMode::full;
+    std::string reason;
+    std::uint64_t size = 0;
+    std::uint64_t read = 0;
+    std::uint64_t shipped = 0;
+    std::uint64_t stored = 0;
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("name", s.name);
+        v("identity", s.identity);
+        v("path", s.path);
+        v("format", s.format);
+        v("serial", s.serial);
+        v("parent", s.parent);
+        v("new_bitmap", s.new_bitmap);
+        v("mode", s.mode);
+        v("reason", s.reason);
+        v("size", s.size);
+        v("read", s.read);
+        v("shipped", s.shipped);
+        v("stored", s.stored);
+    }
+};
+
+struct PointDocument {
+    std::uint32_t version = 1;
+    std::string made_by;       // product version
+    std::string driver;        // "libvirt" or "qmp"
+    std::string definition;    // domain XML, or QEMU's own description
+    std::int64_t time_ns = 0;  // wall clock at the snapshot's instant
+    std::string parent;
+    serialization::Level level = serialization::Level::crash;
+    serialization::Level asked = serialization::Level::crash;
+    bool partial = false;
+    std::vector<std::string> uncovered;
+    std::optional<std::int64_t> frozen_ns;
+    std::int64_t snapshot_ns = 0;
+    std::optional<std::int64_t> paused_ns;
+    std::int64_t transfer_ns = 0;
+    std::uint64_t stored_before_point = 0;  // chunks, maps, index; the point adds its own object
+    std::vector<DiskDocument> disks;
+    std::vector<serialization::Evidence> evidence;
+    std::vector<serialization::Warning> warnings;
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("version", s.version);
+        v("made_by", s.made_by);
+        v("driver", s.driver);
+        v("definition", s.definition);
+        v("time_ns", s.time_ns);
+        v("parent", s.parent);
+        v("level", s.level);
+        v("asked", s.asked);
+        v("partial", s.partial);
+        v("uncovered", s.uncovered);
+        v("frozen_ns", s.frozen_ns);
+        v("snapshot_ns", s.snapshot_ns);
+        v("paused_ns", s.paused_ns);
+        v("transfer_ns", s.transfer_ns);
+        v("stored_before_point", s.stored_before_point);
+        v("disks", s.disks);
+        v("evidence", s.evidence);
+        v("warnings", s.warnings);
+    }
+};
+
+[[nodiscard]] Bytes encode_point_document(const PointDocument& document);
+/// @errors corrupt: malformed or of a newer document version
+[[nodiscard]] Result<PointDocument> decode_point_document(ByteView cbor);
+
+/// @param point_object_bytes the size of the point's own object in the store
+[[nodiscard]] serialization::PointReport report_of(const vault::Point& point,
+                                                   const PointDocument& document,
+                                                   std::uint64_t point_object_bytes);
+
+}  // namespace stillpoint::route

@@ -1,0 +1,45 @@
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "capture/capture.hpp"
+#include "env/cancel.hpp"
+#include "env/clock.hpp"
+#include "guest/guest_client.hpp"
+#include "hypervisor/hypervisor.hpp"
+#include "keeper/keeper.hpp"
+#include "serialization/reports.hpp"
+#include "vault/vault.hpp"
+
+/// What the routes need from outside; the composition root fills it in, tests use fakes.
+namespace stillpoint::route {
+
+enum class Severity { debug, info, warning, error };
+
+/// Where a route tells how it goes. @threads any
+class Reporter {
+public:
+    virtual ~Reporter() = default;
+    virtual void log(Severity severity, const std::string& line) = 0;
+    virtual void progress(const serialization::ProgressEvent& event) = 0;
+};
+
+using ConnectGuest = std::function<Result<std::unique_ptr<guest::GuestClient>>(
+    const env::Path& socket, const std::string& vm_uuid, const env::Deadline&,
+    const env::CancelToken&)>;
+using ConnectNbd =
+    std::function<Result<std::unique_ptr<capture::NbdSource>>(const capture::NbdAddress&)>;
+using SpawnKeeper = std::function<Result<std::unique_ptr<keeper::KeeperHandle>>()>;
+
+struct BackupServices {
+    const env::Clock& clock;
+    vault::Vault& vault;
+    hypervisor::Vm& vm;
+    Reporter& reporter;
+    ConnectGuest connect_guest;
+    ConnectNbd connect_nbd;
+    SpawnKeeper spawn_keeper;
+};
+
+}  // namespace stillpoint::route
