@@ -1,0 +1,196 @@
+#include "route/backup_route.hpp"
+
+#include "env/random.hpp"
+#include "route/backup_session.hpp"
+
+namespace stillpoint::route {
+namespace {
+
+/// One backup from its lock to its report. Members are declared in the order in which they are
+/// acquired, so that an early return gives them back in reverse.
+class BackupJob {
+public:
+    BackupJob(const BackupServices& services, const BackupOptions& options,
+              const env::CancelToken& cancel)
+        : services_(services), options_(options), cancel_(cancel.child()) {}
+
+    Result<serialization::PointReport> run() {
+        SP_ASSIGN(const hypervisor::VmInfo vm, look());
+        SP_ASSIGN(const env::FileLock lock, lock_vm(options_.run_folder, vm));
+        SP_TRY(decide(vm));
+        SP_ASSIGN(auto session,
+                  BackupSession::open(services_, options_, decisions_, point_.id, cancel_));
+        auto captured = capture(vm, *session);
+        auto published = captured ? ship(*session) : Status{fail(captured.error())};
+        const auto outcome = published ? hypervisor::Snapshot::Outcome::published
+                                       : hypervisor::Snapshot::Outcome::failed;
+        const Status ended = session->end(outcome);
+        if (!published) return fail(session->cause(published.error()));
+        if (!ended) warn_late(ended.error());
+        return report_of(point_, document_,
+                         run_->stored_total_bytes() - document_.stored_before_point);
+    }
+
+private:
+    Result<hypervisor::VmInfo> look() {
+        SP_ASSIGN(hypervisor::VmInfo vm, services_.vm.inspect(within(options_.snapshot_budget)));
+        if (vm.state == hypervisor::VmState::shut_off) {
+            return fail(Errc::unsupported, "vm.not_running", "VM " + vm.name + " is not running",
+                        "start it; powered-off images cannot be backed up yet");
+        }
+        return vm;
+    }
+
+    Status decide(const hypervisor::VmInfo& vm) {
+        SP_ASSIGN(const std::vector<vault::Point> points, services_.vault.points());
+        point_.id = env::uuid7(services_.clock);
+        point_.vm_name = vm.name;
+        point_.vm_uuid = vm.uuid;
+        SP_ASSIGN(decisions_,
+                  decide_disks({.vm = vm,
+                                .history = find_history(vm, points),
+                                .vault_short_id = services_.vault.short_id(),
+                                .point_id = point_.id,
+                                .wanted_disks = options_.disks,
+                                .force_full = options_.full ? ForceFull::yes : ForceFull::no}));
+        if (!decisions_.orphans.empty()) {
+            log(Severity::info, "removing dirty bitmaps that belong to no recovery point");
+            SP_TRY(services_.vm.remove_bitmaps(decisions_.orphans, within(options_.end_budget)));
+        }
+        SP_ASSIGN(run_, services_.vault.begin_run(point_.id));
+        return cancel_.check();
+    }
+
+    /// The snapshot phase: the guest is still from freeze() until thaw().
+    Status capture(const hypervisor::VmInfo& vm, BackupSession& session) {
+        services_.reporter.progress({.phase = "snapshot", .disk = {}, .text = "preparing"});
+        StillPoint still{services_, options_.still_point, cancel_};
+        SP_TRY(session.snapshot().prepare(within(options_.snapshot_budget), cancel_));
+        if (vm.state == hypervisor::VmState::running) still.prepare(vm, point_.id);
+        SP_TRY(cancel_.check());
+        still.freeze();
+        const auto times = session.snapshot().take(within(options_.snapshot_budget));
+        still.thaw(times ? StillPoint::Snapshot::taken : StillPoint::Snapshot::failed);
+        // The post hooks run now, not after the transfer: a database must not wait hours in its
+        // backup mode. Their failure is an alert and does not lower the level.
+        const auto post =
+            still.finish(times ? StillPoint::Outcome::success : StillPoint::Outcome::failure);
+        if (!times) return fail(in_step("taking the snapshot", times.error()));
+        return record(vm, still.conversation(), *times, post);
+    }
+
+    Status record(const hypervisor::VmInfo& vm, const Conversation& conversation,
+                  const hypervisor::SnapshotTimes& times,
+                  const std::vector<serialization::Evidence>& post) {
+        Verdict verdict = judge(conversation, times);
+        document_.made_by = STILLPOINT_VERSION;
+        document_.driver = options_.driver;
+        document_.definition = vm.definition;
+        document_.time_ns = times.wall.count();
+        document_.level = verdict.level;
+        document_.asked = verdict.asked;
+        document_.partial = verdict.partial;
+        document_.uncovered = verdict.uncovered;
+        if (verdict.frozen) document_.frozen_ns = verdict.frozen->count();
+        document_.snapshot_ns = (times.after - times.before).count();
+        if (times.paused) document_.paused_ns = times.paused->count();
+        document_.evidence = std::move(verdict.evidence);
+        document_.warnings = std::move(verdict.warnings);
+        add_post_hooks(post);
+        if (document_.level < options_.require) return below_required();
+        return {};
+    }
+
+    void add_post_hooks(const std::vector<serialization::Evidence>& post) {
+        for (const serialization::Evidence& fact : post) {
+            document_.evidence.push_back(fact);
+            if (fact.quiesced) continue;
+            document_.warnings.push_back({"hook.post_failed", fact.name + ": " + fact.note});
+        }
+        for (const std::string& left_out : decisions_.left_out) {
+            document_.evidence.push_back({.kind = serialization::EvidenceKind::disk,
+                                          .name = left_out.substr(0, left_out.find(':')),
+                                          .type = {},
+                                          .note = "left out: " + left_out});
+        }
+    }
+
+    Status below_required() const {
+        std::string why;
+        for (const auto& warning : document_.warnings) why += "; " + warning.text;
+        return fail(Errc::refused, "backup.level",
+                    "the snapshot is only " + std::string(name_of(document_.level)) +
+                        "-consistent, --require asks for " +
+                        std::string(name_of(options_.require)) + why,
+                    "repair what is named, or ask for less");
+    }
+
+    /// The transfer phase and the publication, in the order of I1.
+    Status ship(BackupSession& session) {
+        const env::Nanoseconds start = services_.clock.monotonic();
+        SP_ASSIGN(const auto exports,
+                  session.snapshot().open_exports(within(options_.snapshot_budget)));
+        SP_ASSIGN(const auto transfers,
+                  transfer_disks(services_, decisions_.disks, exports, *run_, cancel_));
+        SP_TRY(session.snapshot().prove_alive());
+        services_.reporter.progress({.phase = "publish", .disk = {}, .text = {}});
+        SP_TRY(run_->flush());
+        describe_disks(transfers);
+        document_.transfer_ns = (services_.clock.monotonic() - start).count();
+        document_.stored_before_point = run_->stored_total_bytes();
+        point_.document = encode_point_document(document_);
+        SP_TRY(cancel_.check());
+        return run_->publish(point_);
+    }
+
+    void describe_disks(const std::vector<DiskTransfer>& transfers) {
+        for (std::size_t i = 0; i < transfers.size(); ++i) {
+            const DiskDecision& decision = decisions_.disks[i];
+            const DiskTransfer& transfer = transfers[i];
+            point_.disks.push_back(transfer.root);
+            if (document_.parent < decision.parent_point) document_.parent = decision.parent_point;
+            document_.disks.push_back({.name = decision.disk.name,
+                                       .identity = decision.disk.identity(),
+                                       .path = decision.disk.path,
+                                       .format = decision.disk.format,
+                                       .serial = decision.disk.serial,
+                                       .parent = decision.parent_point,
+                                       .new_bitmap = decision.new_bitmap,
+                                       .mode = decision.mode,
+                                       .reason = decision.reason,
+                                       .size = transfer.root.size.raw(),
+                                       .read = transfer.read_bytes,
+                                       .shipped = transfer.counts.shipped_bytes,
+                                       .stored = transfer.counts.stored_bytes});
+        }
+    }
+
+    /// The point is durable: what fails now is for the next run to tidy, and for this one to say.
+    void warn_late(const Error& error) {
+        log(Severity::warning, "ending the snapshot: " + error.text);
+        document_.warnings.push_back({error.id, "ending the snapshot: " + error.text});
+    }
+
+    void log(Severity severity, const std::string& line) { services_.reporter.log(severity, line); }
+    [[nodiscard]] env::Deadline within(env::Nanoseconds budget) const {
+        return {services_.clock, budget};
+    }
+
+    const BackupServices& services_;
+    const BackupOptions& options_;
+    env::CancelToken cancel_;
+    vault::Point point_;
+    Decisions decisions_;
+    std::unique_ptr<vault::Run> run_;
+    PointDocument document_;
+};
+
+}  // namespace
+
+Result<serialization::PointReport> run_backup(const BackupServices& services,
+                                              const BackupOptions& options,
+                                              const env::CancelToken& cancel) {
+    return BackupJob{services, options, cancel}.run();
+}
+
+}  // namespace stillpoint::route

@@ -1,0 +1,34 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "route/point_document.hpp"
+#include "route/services.hpp"
+#include "route/still_point.hpp"
+
+/// The spine of a backup: quiesce, snapshot, ship what changed, publish, retire.
+namespace stillpoint::route {
+
+struct BackupOptions {
+    std::string driver;              // "libvirt" or "qmp", for the record
+    std::vector<std::string> disks;  // empty: all
+    bool full = false;
+    serialization::Level require = serialization::Level::crash;
+    env::Path jobs_folder;  // holds one folder per job; reachable by QEMU's user
+    env::Path run_folder;   // holds the VM's lock
+    StillPointOptions still_point;
+    env::Nanoseconds snapshot_budget = std::chrono::seconds{30};
+    env::Nanoseconds end_budget = std::chrono::seconds{30};
+};
+
+/// Makes one recovery point, or leaves everything as it was: the earlier points, the bitmaps that
+/// the next increment needs, and the guest (I1, I2, I6).
+/// @errors busy, id "backup.running": another backup of this VM · refused, id "backup.level": below
+///         `require`, nothing was transferred · refused, id "snapshot.broken" · cancelled · those
+///         of the vault and the hypervisor
+/// @threads one at a time per VM
+[[nodiscard]] Result<serialization::PointReport> run_backup(const BackupServices& services,
+                                                            const BackupOptions& options,
+                                                            const env::CancelToken& cancel);
+
+}  // namespace stillpoint::route

@@ -1,0 +1,95 @@
+#include "route/still_point.hpp"
+
+#include "env/random.hpp"
+
+namespace stillpoint::route {
+namespace {
+
+// The guest counts its own budgets; the host waits a little longer for the answer to travel.
+constexpr env::Nanoseconds answer_margin = std::chrono::seconds{5};
+
+}  // namespace
+
+StillPoint::StillPoint(const BackupServices& services, StillPointOptions options,
+                       const env::CancelToken& cancel)
+    : services_(services), options_(options), cancel_(cancel) {}
+
+StillPoint::~StillPoint() {
+    if (client_ && owes_finish_) client_->cancel("the backup ended early");
+}
+
+void StillPoint::note(const std::string& code, const std::string& text) {
+    services_.reporter.log(Severity::warning, "guest: " + text);
+    conversation_.problems.push_back({code, text});
+}
+
+void StillPoint::give_up(const std::string& step, const Error& error) {
+    note(error.id, step + ": " + error.text);
+}
+
+env::Deadline StillPoint::within(env::Nanoseconds budget) const {
+    return {services_.clock, budget};
+}
+
+void StillPoint::prepare(const hypervisor::VmInfo& vm, const std::string& job_id) {
+    if (vm.guest_channel.empty()) {
+        note("guest.no_channel",
+             "the VM has no port org.stillpoint.guest.0, or --guest-channel was not given");
+        return;
+    }
+    auto client =
+        services_.connect_guest(vm.guest_channel, vm.uuid, within(options_.greet_budget), cancel_);
+    if (!client) return give_up("greeting the extension", client.error());
+    client_ = std::move(*client);
+    conversation_.welcome = client_->welcome();
+    job_id_ = job_id;
+    owes_finish_ = true;
+    const serialization::Prepare request{.job_id = job_id,
+                                         .wanted = conversation_.welcome->hooks_configured
+                                                       ? serialization::Level::application
+                                                       : serialization::Level::filesystem,
+                                         .type = options_.type,
+                                         .hooks_budget_ns = options_.hooks_budget.count(),
+                                         .freeze_budget_ns = options_.freeze_budget.count()};
+    auto prepared = client_->prepare(request, within(options_.hooks_budget + answer_margin));
+    if (!prepared) return give_up("preparing", prepared.error());
+    conversation_.prepared = std::move(*prepared);
+}
+
+void StillPoint::freeze() {
+    if (!client_ || !conversation_.prepared || !conversation_.prepared->freeze_needed) return;
+    conversation_.lease_id = env::random_hex(16);
+    conversation_.freeze_sent = services_.clock.monotonic();
+    auto frozen = client_->freeze(
+        {.lease_id = conversation_.lease_id, .hold_budget_ns = options_.freeze_budget.count()},
+        within(options_.freeze_budget + answer_margin));
+    if (!frozen) return give_up("freezing", frozen.error());
+    conversation_.frozen_heard = services_.clock.monotonic();
+    conversation_.frozen = std::move(*frozen);
+}
+
+void StillPoint::thaw(Snapshot snapshot) {
+    if (!client_ || conversation_.lease_id.empty()) return;
+    conversation_.thaw_sent = services_.clock.monotonic();
+    auto thawed = client_->thaw(
+        {.lease_id = conversation_.lease_id, .snapshot_taken = snapshot == Snapshot::taken},
+        within(options_.freeze_budget + answer_margin));
+    if (!thawed) return give_up("thawing", thawed.error());
+    conversation_.thawed_heard = services_.clock.monotonic();
+    conversation_.thawed = std::move(*thawed);
+}
+
+std::vector<serialization::Evidence> StillPoint::finish(Outcome outcome) {
+    if (!client_ || !owes_finish_) return {};
+    owes_finish_ = false;
+    auto finished = client_->finish({.job_id = job_id_, .success = outcome == Outcome::success},
+                                    within(options_.hooks_budget + answer_margin));
+    if (!finished) {
+        give_up("finishing", finished.error());
+        client_->cancel("no answer to Finish");
+        return {};
+    }
+    return std::move(finished->evidence);
+}
+
+}  // namespace stillpoint::route

@@ -1,0 +1,69 @@
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "route/services.hpp"
+#include "serialization/messages.hpp"
+
+/// The guest's part of one backup: greet, prepare, freeze, thaw, finish. A guest that misbehaves
+/// never fails the backup; what went wrong is kept and becomes the reason for a lower level (I5).
+namespace stillpoint::route {
+
+struct StillPointOptions {
+    serialization::BackupType type = serialization::BackupType::full;
+    env::Nanoseconds greet_budget = std::chrono::seconds{3};
+    env::Nanoseconds hooks_budget = std::chrono::seconds{60};
+    env::Nanoseconds freeze_budget = std::chrono::seconds{5};
+};
+
+/// What was said and heard, for the verdict.
+struct Conversation {
+    std::optional<serialization::Welcome> welcome;
+    std::optional<serialization::Prepared> prepared;
+    std::string lease_id;
+    std::optional<serialization::Frozen> frozen;
+    std::optional<serialization::Thawed> thawed;
+    std::vector<serialization::Warning> problems;  // in the order they were met
+    // Host monotonic times: the guest is proven still from `frozen_heard` until `thaw_sent`.
+    env::Nanoseconds freeze_sent{}, frozen_heard{}, thaw_sent{}, thawed_heard{};
+};
+
+/// @threads one at a time
+class StillPoint {
+public:
+    StillPoint(const BackupServices& services, StillPointOptions options,
+               const env::CancelToken& cancel);
+    StillPoint(const StillPoint&) = delete;
+    StillPoint& operator=(const StillPoint&) = delete;
+    /// Asks the guest to end whatever is still under way.
+    ~StillPoint();
+
+    /// Connects and runs the pre hooks. Nothing is frozen yet.
+    void prepare(const hypervisor::VmInfo& vm, const std::string& job_id);
+    void freeze();
+    /// Call right after the snapshot, also when it failed.
+    enum class Snapshot { taken, failed };
+    void thaw(Snapshot snapshot);
+    /// Runs the post hooks. @return evidence about them
+    enum class Outcome { success, failure };
+    std::vector<serialization::Evidence> finish(Outcome outcome);
+
+    [[nodiscard]] const Conversation& conversation() const { return conversation_; }
+
+private:
+    void note(const std::string& code, const std::string& text);
+    void give_up(const std::string& step, const Error& error);
+    [[nodiscard]] env::Deadline within(env::Nanoseconds budget) const;
+
+    const BackupServices& services_;
+    StillPointOptions options_;
+    env::CancelToken cancel_;
+    std::unique_ptr<guest::GuestClient> client_;
+    std::string job_id_;
+    Conversation conversation_;
+    bool owes_finish_ = false;
+};
+
+}  // namespace stillpoint::route

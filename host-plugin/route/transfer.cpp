@@ -1,0 +1,156 @@
+#include "route/transfer.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+namespace stillpoint::route {
+namespace {
+
+/// One disk on its way into the run.
+class DiskRoute {
+public:
+    DiskRoute(const BackupServices& services, const DiskDecision& decision,
+              const env::CancelToken& cancel)
+        : services_(services), decision_(decision), cancel_(cancel) {}
+
+    Result<DiskTransfer> carry(const hypervisor::DiskExport& source, vault::Run& run,
+                               unsigned workers) {
+        SP_ASSIGN(auto nbd,
+                  services_.connect_nbd({source.socket, source.export_name, source.dirty_context}));
+        const ByteCount size = nbd->size();
+        SP_ASSIGN(auto writer, run.open_disk(decision_.disk.name, size, decision_.parent_root));
+        const ByteCount chunk{services_.vault.chunk_bytes()};
+        SP_ASSIGN(const capture::ReadPlan plan, nbd->plan(chunk, tracked_size(), cancel_));
+        total_ = plan.read_bytes().raw();
+        SP_TRY(write_zeros(plan.zeros, chunk, *writer));
+        tell();
+        const auto sink = [&](ByteOffset at, ByteView bytes) {
+            return write_chunks(at, bytes, chunk, *writer);
+        };
+        SP_TRY(nbd->read(plan.read, workers, sink, cancel_));
+        SP_TRY(prove_view(*nbd, size, chunk));
+        SP_ASSIGN(vault::DiskRoot root, writer->finish());
+        tell();
+        return DiskTransfer{std::move(root), done_.load(), writer->counts()};
+    }
+
+private:
+    /// The size that the dirty bitmap speaks about: what lies beyond is a grown tail.
+    [[nodiscard]] std::optional<ByteCount> tracked_size() const {
+        if (decision_.mode != serialization::DiskMode::increment) return std::nullopt;
+        return decision_.parent_root->size;
+    }
+
+    static Status write_zeros(const extents::ExtentSet& zeros, ByteCount chunk,
+                              vault::DiskWriter& writer) {
+        for (const Extent& extent : zeros) {
+            const std::uint64_t first = extent.at.raw() / chunk.raw();
+            const std::uint64_t last =
+                (extent.at.raw() + extent.length.raw() + chunk.raw() - 1) / chunk.raw();
+            SP_TRY(writer.put_zeros(BlockIndex{first}, last - first));
+        }
+        return {};
+    }
+
+    Status write_chunks(ByteOffset at, ByteView bytes, ByteCount chunk, vault::DiskWriter& writer) {
+        const std::size_t length = bytes.size();
+        std::uint64_t block = at.raw() / chunk.raw();
+        while (!bytes.empty()) {
+            const std::size_t step = std::min<std::size_t>(bytes.size(), chunk.raw());
+            SP_TRY(writer.put(BlockIndex{block++}, bytes.first(step)));
+            bytes = bytes.subspan(step);
+        }
+        if ((done_ += length) / progress_step_bytes !=
+            (done_.load() - length) / progress_step_bytes) {
+            tell();
+        }
+        return {};
+    }
+
+    /// The last read must be answered by the frozen view too, else what came before proves nothing.
+    Status prove_view(capture::NbdSource& nbd, ByteCount size, ByteCount chunk) {
+        if (size.raw() == 0) return {};
+        const extents::ExtentSet probe{{ByteOffset{0}, std::min(size, chunk)}};
+        return nbd.read(
+            probe, 1, [](ByteOffset, ByteView) { return Status{}; }, cancel_);
+    }
+
+    void tell() {
+        services_.reporter.progress({.phase = "transfer",
+                                     .disk = decision_.disk.name,
+                                     .done = done_.load(),
+                                     .total = total_,
+                                     .text = {}});
+    }
+
+    static constexpr std::uint64_t progress_step_bytes = 8u << 20;
+    const BackupServices& services_;
+    const DiskDecision& decision_;
+    env::CancelToken cancel_;
+    std::uint64_t total_ = 0;
+    std::atomic<std::uint64_t> done_{0};
+};
+
+/// Collects the disks' results; the first failure stops the others.
+class Outcome {
+public:
+    explicit Outcome(std::size_t disks) : results_(disks) {}
+    void set(std::size_t index, Result<DiskTransfer> result, env::CancelToken& siblings) {
+        const std::scoped_lock lock{mutex_};
+        if (!result) {
+            if (!first_error_) first_error_ = result.error();
+            siblings.cancel();
+            return;
+        }
+        results_[index] = std::move(*result);
+    }
+    Result<std::vector<DiskTransfer>> take() {
+        if (first_error_) return fail(*first_error_);
+        return std::move(results_);
+    }
+
+private:
+    std::mutex mutex_;
+    std::vector<DiskTransfer> results_;
+    std::optional<Error> first_error_;
+};
+
+}  // namespace
+
+Result<std::vector<DiskTransfer>> transfer_disks(const BackupServices& services,
+                                                 const std::vector<DiskDecision>& decisions,
+                                                 const std::vector<hypervisor::DiskExport>& exports,
+                                                 vault::Run& run, const env::CancelToken& cancel) {
+    const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
+    const auto disks = static_cast<unsigned>(decisions.size());
+    const unsigned workers = std::max(1u, cores / std::max(1u, disks));
+    Outcome outcome{decisions.size()};
+    env::CancelToken siblings = cancel.child();
+    {
+        std::vector<std::jthread> threads;
+        for (std::size_t i = 0; i < decisions.size(); ++i) {
+            threads.emplace_back([&, i] {
+                const auto source =
+                    std::find_if(exports.begin(), exports.end(),
+                                 [&](const auto& e) { return e.disk == decisions[i].disk.name; });
+                if (source == exports.end()) {
+                    outcome.set(i,
+                                fail(Errc::io, "snapshot.no_export",
+                                     "disk " + decisions[i].disk.name + " was not exported"),
+                                siblings);
+                    return;
+                }
+                DiskRoute route{services, decisions[i], siblings};
+                auto result = route.carry(*source, run, workers);
+                if (!result) result = fail(in_step("disk " + source->disk, result.error()));
+                outcome.set(i, std::move(result), siblings);
+            });
+        }
+    }
+    return outcome.take();
+}
+
+}  // namespace stillpoint::route
