@@ -1,0 +1,151 @@
+#include "abi/config.hpp"
+
+#include <tinyxml2.h>
+
+#include <array>
+#include <charconv>
+#include <cstring>
+#include <functional>
+
+namespace stillpoint::abi {
+namespace {
+
+using Setter = std::function<Status(HostConfig&, const std::string&)>;
+
+struct Key {
+    const char* element;
+    const char* attribute;
+    const char* accepted;  // for people
+    Setter set;
+};
+
+Setter path_into(env::Path HostConfig::*member) {
+    return [member](HostConfig& config, const std::string& text) -> Status {
+        if (!text.starts_with('/'))
+            return fail(Errc::invalid, "config.path", "not an absolute path");
+        config.*member = text;
+        return {};
+    };
+}
+
+struct DurationRange {
+    env::Nanoseconds min, max;
+};
+
+Setter duration_into(env::Nanoseconds HostConfig::*member, DurationRange range) {
+    return [member, range](HostConfig& config, const std::string& text) -> Status {
+        SP_ASSIGN(const env::Nanoseconds value, parse_duration(text));
+        if (value < range.min || value > range.max) {
+            return fail(Errc::invalid, "config.duration", "out of range");
+        }
+        config.*member = value;
+        return {};
+    };
+}
+
+const std::vector<Key>& known_keys() {
+    using namespace std::chrono_literals;
+    static const std::vector<Key> keys{
+        {"state", "dir", "an absolute path", path_into(&HostConfig::state_folder)},
+        {"run", "dir", "an absolute path", path_into(&HostConfig::run_folder)},
+        {"scratch", "dir", "an absolute path", path_into(&HostConfig::scratch_folder)},
+        {"keeper", "path", "an absolute path", path_into(&HostConfig::keeper)},
+        {"guest", "freeze-budget", "1s to 30s",
+         duration_into(&HostConfig::freeze_budget, {1s, 30s})},
+        {"guest", "hooks-budget", "1s to 60min",
+         duration_into(&HostConfig::hooks_budget, {1s, 1h})},
+        {"guest", "greet-budget", "100ms to 60s",
+         duration_into(&HostConfig::greet_budget, {100ms, 60s})},
+    };
+    return keys;
+}
+
+tl::unexpected<Error> wrong(const std::string& name, int line, const std::string& what) {
+    return fail(Errc::invalid, "config.invalid", name + ":" + std::to_string(line) + ": " + what,
+                "see stillpoint-host.xml(5)");
+}
+
+std::string known_elements() {
+    std::string list;
+    for (const Key& key : known_keys()) {
+        const std::string item = std::string("<") + key.element + " " + key.attribute + ">";
+        list += (list.empty() ? "" : ", ") + item;
+    }
+    return list;
+}
+
+Status read_attribute(HostConfig& config, const tinyxml2::XMLElement& element,
+                      const tinyxml2::XMLAttribute& attribute, const std::string& name) {
+    for (const Key& key : known_keys()) {
+        if (std::strcmp(key.element, element.Name()) != 0 ||
+            std::strcmp(key.attribute, attribute.Name()) != 0) {
+            continue;
+        }
+        if (key.set(config, attribute.Value())) return {};
+        return wrong(name, element.GetLineNum(),
+                     std::string(attribute.Name()) + "=\"" + attribute.Value() +
+                         "\" is not accepted; it takes " + key.accepted);
+    }
+    return wrong(name, element.GetLineNum(),
+                 std::string("<") + element.Name() + " " + attribute.Name() +
+                     "> is not known; known are " + known_elements());
+}
+
+Status read_element(HostConfig& config, const tinyxml2::XMLElement& element,
+                    const std::string& name) {
+    if (element.FirstAttribute() == nullptr || element.FirstChild() != nullptr) {
+        return wrong(name, element.GetLineNum(),
+                     std::string("<") + element.Name() +
+                         "> takes attributes and no content; known are " + known_elements());
+    }
+    for (const auto* attribute = element.FirstAttribute(); attribute != nullptr;
+         attribute = attribute->Next()) {
+        SP_TRY(read_attribute(config, element, *attribute, name));
+    }
+    return {};
+}
+
+}  // namespace
+
+Result<HostConfig> parse_host_config(const std::string& xml, const std::string& name) {
+    HostConfig config;
+    if (xml.find_first_not_of(" \t\r\n") == std::string::npos) return config;
+    tinyxml2::XMLDocument document;
+    if (document.Parse(xml.data(), xml.size()) != tinyxml2::XML_SUCCESS) {
+        return wrong(name, document.ErrorLineNum(), "not well-formed XML");
+    }
+    const tinyxml2::XMLElement* root = document.RootElement();
+    if (root == nullptr || std::strcmp(root->Name(), "host") != 0 ||
+        root->FirstAttribute() != nullptr) {
+        return wrong(name, root != nullptr ? root->GetLineNum() : 1,
+                     "the outermost element must be <host>");
+    }
+    for (const auto* element = root->FirstChildElement(); element != nullptr;
+         element = element->NextSiblingElement()) {
+        SP_TRY(read_element(config, *element, name));
+    }
+    return config;
+}
+
+Result<env::Nanoseconds> parse_duration(const std::string& text) {
+    struct Unit {
+        const char* suffix;
+        std::int64_t ns;
+    };
+    static constexpr std::array<Unit, 4> units{{{"ms", 1'000'000},
+                                                {"s", 1'000'000'000},
+                                                {"min", 60'000'000'000},
+                                                {"h", 3'600'000'000'000}}};
+    std::int64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    for (const Unit& unit : units) {
+        if (error == std::errc{} && number >= 0 && number <= 1'000'000 &&
+            std::string(end, text.data() + text.size()) == unit.suffix) {
+            return env::Nanoseconds{number * unit.ns};
+        }
+    }
+    return fail(Errc::invalid, "config.duration", "`" + text + "` is no duration",
+                "write a number and ms, s, min or h, for example 5s");
+}
+
+}  // namespace stillpoint::abi

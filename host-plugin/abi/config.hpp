@@ -1,0 +1,32 @@
+#pragma once
+#include <string>
+
+#include "base/result.hpp"
+#include "env/clock.hpp"
+#include "env/files.hpp"
+
+/// host.xml: strict; an absent or empty document means the defaults. docs/man/stillpoint-host.xml.5
+namespace stillpoint::abi {
+
+struct HostConfig {
+    env::Path state_folder = "/var/lib/stillpoint";  // <state dir="">
+    env::Path run_folder = "/run/stillpoint";        // <run dir="">
+    env::Path scratch_folder;                        // <scratch dir="">; empty: state/jobs
+    env::Nanoseconds freeze_budget = std::chrono::seconds{5};  // <guest freeze-budget="5s">, 1–30 s
+    env::Nanoseconds hooks_budget = std::chrono::seconds{60};  // <guest hooks-budget="60s">
+    env::Nanoseconds greet_budget = std::chrono::seconds{3};   // <guest greet-budget="3s">
+    env::Path keeper;  // <keeper path="">; empty: the installed one
+
+    [[nodiscard]] env::Path jobs_folder() const {
+        return scratch_folder.empty() ? state_folder / "jobs" : scratch_folder;
+    }
+};
+
+/// @param name how errors call the document, e.g. /etc/stillpoint/host.xml
+/// @errors invalid, id "config.invalid": with name, line and the accepted values
+[[nodiscard]] Result<HostConfig> parse_host_config(const std::string& xml, const std::string& name);
+
+/// "500ms", "5s", "2min" → nanoseconds. @errors invalid
+[[nodiscard]] Result<env::Nanoseconds> parse_duration(const std::string& text);
+
+}  // namespace stillpoint::abi

@@ -1,0 +1,94 @@
+#include "abi/handlers.hpp"
+#include "abi/vault_access.hpp"
+#include "route/point_document.hpp"
+#include "route/point_lookup.hpp"
+#include "route/restore_route.hpp"
+#include "serialization/requests.hpp"
+
+namespace stillpoint::abi {
+namespace {
+
+using serialization::from_value;
+using serialization::Map;
+using serialization::to_value;
+using serialization::Value;
+
+Result<Value> describe(const vault::Point& point) {
+    SP_ASSIGN(const auto document, route::decode_point_document(point.document));
+    return to_value(route::report_of(point, document, point.object_bytes));
+}
+
+JobResult checked(const serialization::CheckReport& report) {
+    return {report.ok ? exit_done : exit_damage, to_value(report)};
+}
+
+}  // namespace
+
+Result<JobResult> handle_points(const Value& document, const JobContext& context) {
+    SP_ASSIGN(const auto request, from_value<serialization::PointsRequest>(document, "points"));
+    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
+    SP_ASSIGN(const auto points, route::points_of(*open.vault, request.vm));
+    serialization::Array list;
+    for (const vault::Point& point : points) {
+        SP_ASSIGN(Value described, describe(point));
+        list.push_back(std::move(described));
+    }
+    return JobResult{exit_done, Map{{"points", std::move(list)}}};
+}
+
+Result<JobResult> handle_show(const Value& document, const JobContext& context) {
+    SP_ASSIGN(const auto request, from_value<serialization::ShowRequest>(document, "show"));
+    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
+    SP_ASSIGN(const vault::Point point, route::find_point(*open.vault, request.point));
+    SP_ASSIGN(Value described, describe(point));
+    return JobResult{exit_done, std::move(described)};
+}
+
+Result<JobResult> handle_verify(const Value& document, const JobContext& context) {
+    SP_ASSIGN(const auto request, from_value<serialization::VerifyRequest>(document, "verify"));
+    if (request.against == "live") {
+        return fail(Errc::unsupported, "verify.live",
+                    "comparing with the live disk is not built yet",
+                    "compare with a file, or verify the point in itself");
+    }
+    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
+    SP_ASSIGN(
+        const auto report,
+        route::run_verify(
+            *open.vault, {.point = request.point, .disk = request.disk, .against = request.against},
+            context.clock, context.reporter, context.cancel));
+    return checked(report);
+}
+
+Result<JobResult> handle_restore(const Value& document, const JobContext& context) {
+    SP_ASSIGN(const auto request, from_value<serialization::RestoreRequest>(document, "restore"));
+    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
+    const auto format = request.format == serialization::ImageFormat::raw ? restore::Format::raw
+                                                                          : restore::Format::qcow2;
+    SP_ASSIGN(
+        const auto report,
+        route::run_restore(
+            *open.vault,
+            {.point = request.point, .to = request.to, .disks = request.disks, .format = format},
+            context.clock, context.reporter, context.cancel));
+    return checked(report);
+}
+
+Result<JobResult> handle_forget(const Value& document, const JobContext& context) {
+    SP_ASSIGN(const auto request, from_value<serialization::ForgetRequest>(document, "forget"));
+    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
+    // All names are resolved before anything is forgotten: a mistyped one must lose nothing.
+    std::vector<vault::PointId> ids;
+    for (const std::string& name : request.points) {
+        SP_ASSIGN(const vault::Point point, route::find_point(*open.vault, name));
+        ids.push_back(point.id);
+    }
+    serialization::Array forgotten;
+    for (const vault::PointId& id : ids) {
+        SP_TRY(open.vault->forget(id));
+        forgotten.emplace_back(id);
+    }
+    return JobResult{exit_done, Map{{"forgotten", std::move(forgotten)}}};
+}
+
+}  // namespace stillpoint::abi

@@ -1,0 +1,63 @@
+#include "abi/handlers.hpp"
+#include "abi/vault_access.hpp"
+#include "serialization/requests.hpp"
+
+namespace stillpoint::abi {
+
+using serialization::from_value;
+using serialization::Map;
+using serialization::to_value;
+using serialization::Value;
+
+Result<JobResult> handle_vault_init(const Value& document, const JobContext& context) {
+    SP_ASSIGN(const auto request,
+              from_value<serialization::VaultInitRequest>(document, "vault.init"));
+    SP_TRY(create_vault(request, context.secret));
+    return JobResult{exit_done, Map{{"ok", true},
+                                    {"vault", request.vault},
+                                    {"encryption", name_of(request.encryption)},
+                                    {"chunk_bytes", std::int64_t{request.chunk_bytes}}}};
+}
+
+Result<JobResult> handle_vault_check(const Value& document, const JobContext& context) {
+    SP_ASSIGN(const auto request,
+              from_value<serialization::VaultCheckRequest>(document, "vault.check"));
+    const env::Nanoseconds start = context.clock.monotonic();
+    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
+    const auto progress = [&](std::uint64_t done, std::uint64_t total) {
+        context.reporter.progress(
+            {.phase = "check", .disk = {}, .done = done, .total = total, .text = {}});
+    };
+    const auto depth =
+        request.read_data ? vault::CheckDepth::read_data : vault::CheckDepth::structure;
+    SP_ASSIGN(const auto result, open.vault->check(depth, progress, context.cancel));
+    serialization::CheckReport report{.ok = result.damage.empty(),
+                                      .damage = {},
+                                      .points = result.points,
+                                      .bytes_read = result.bytes_read,
+                                      .files = {}};
+    for (const vault::DamageFound& found : result.damage) {
+        report.damage.push_back({.point = found.point,
+                                 .disk = found.disk,
+                                 .offset = found.range.at.raw(),
+                                 .length = found.range.length.raw(),
+                                 .text = found.text});
+    }
+    report.seconds = env::to_ms(context.clock.monotonic() - start) / 1000.0;
+    return JobResult{report.ok ? exit_done : exit_damage, to_value(report)};
+}
+
+Result<JobResult> handle_vault_stats(const Value& document, const JobContext& context) {
+    SP_ASSIGN(const auto request,
+              from_value<serialization::VaultStatsRequest>(document, "vault.stats"));
+    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
+    SP_ASSIGN(const vault::Stats stats, open.vault->stats());
+    return JobResult{exit_done, Map{{"points", stats.points},
+                                    {"packs", stats.packs},
+                                    {"chunks", stats.chunks},
+                                    {"logical_bytes", stats.logical_bytes},
+                                    {"unique_bytes", stats.unique_bytes},
+                                    {"stored_bytes", stats.stored_bytes}}};
+}
+
+}  // namespace stillpoint::abi

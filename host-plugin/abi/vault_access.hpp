@@ -1,0 +1,26 @@
+#pragma once
+#include <memory>
+#include <string>
+
+#include "serialization/requests.hpp"
+#include "vault/vault.hpp"
+
+namespace stillpoint::abi {
+
+/// An open vault and the store under it.
+struct OpenVault {
+    std::unique_ptr<vault::BlockStore> store;
+    std::unique_ptr<vault::Vault> vault;  // declared last: destroyed before its store
+};
+
+/// Opens with the key file, or with the secret (a passphrase) when there is none.
+/// @errors denied, id "vault.key_needed" or "vault.wrong_key" · invalid, id "vault.bad_key_file" ·
+///         not_found, id "vault.missing"
+[[nodiscard]] Result<OpenVault> open_vault_for(const serialization::VaultAccess& access,
+                                               const std::string& secret, const env::Clock& clock);
+
+/// Creates a vault; with `keyfile` the file is created (0600, 64 hex digits) when absent.
+[[nodiscard]] Status create_vault(const serialization::VaultInitRequest& request,
+                                  const std::string& secret);
+
+}  // namespace stillpoint::abi
