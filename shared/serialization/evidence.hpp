@@ -24,22 +24,25 @@ inline constexpr EnumTable<BackupType, 2> backup_type_names{
 SP_ENUM_TEXT(BackupType, backup_type_names)
 
 enum class EvidenceKind { filesystem, hook, writer, disk, host };
-inline constexpr EnumTable<EvidenceKind, 5> evidence_kind_names{{{EvidenceKind::filesystem, "filesystem"},
-                                                                 {EvidenceKind::hook, "hook"},
-                                                                 {EvidenceKind::writer, "writer"},
-                                                                 {EvidenceKind::disk, "disk"},
-                                                                 {EvidenceKind::host, "host"}}};
+inline constexpr EnumTable<EvidenceKind, 5> evidence_kind_names{
+    {{EvidenceKind::filesystem, "filesystem"},
+     {EvidenceKind::hook, "hook"},
+     {EvidenceKind::writer, "writer"},
+     {EvidenceKind::disk, "disk"},
+     {EvidenceKind::host, "host"}}};
 SP_ENUM_TEXT(EvidenceKind, evidence_kind_names)
 
 /// One proven fact about the still point.
 struct Evidence {
     EvidenceKind kind = EvidenceKind::host;
-    std::string name;           // mount point, writer, hook or disk
-    std::string type;           // ext4, xfs, …; empty where it means nothing
-    bool quiesced = false;      // held still from before the snapshot until after it
-    bool excluded = false;      // left out on purpose by configuration
+    std::string name;              // mount point, writer, hook or disk
+    std::string type;              // ext4, xfs, …; empty where it means nothing
+    bool quiesced = false;         // held still from before the snapshot until after it
+    bool excluded = false;         // left out on purpose by configuration
     std::int64_t duration_ns = 0;  // how long it was frozen, or the hook ran
-    std::string note;           // why not, or "unwritten"; for people and reports
+    std::string note;              // why not, or "unwritten"; for people and reports
+    bool freezable = true;  // false: a filesystem whose kind cannot be frozen (vfat): quiesced only
+                            // if nothing was written between its last sync and the thaw
     template <class V, class S>
     static void fields(V& v, S& s) {
         v("kind", s.kind);
@@ -49,6 +52,7 @@ struct Evidence {
         v("excluded", s.excluded);
         v("duration_ns", s.duration_ns);
         v("note", s.note);
+        v("freezable", s.freezable);
     }
 };
 

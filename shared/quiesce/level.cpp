@@ -1,0 +1,149 @@
+#include "quiesce/level.hpp"
+
+#include <algorithm>
+
+#include "quiesce/freeze_proof.hpp"
+
+namespace stillpoint::quiesce {
+namespace {
+
+using serialization::Evidence;
+using serialization::EvidenceKind;
+using serialization::Finished;
+using serialization::Level;
+using serialization::Prepared;
+using serialization::Warning;
+
+/// One piece of evidence limits the level; the smallest limit is the level.
+struct Cap {
+    Level level = Level::application;
+    std::optional<Warning> reason;
+};
+
+bool is_application_evidence(const Evidence& e) {
+    return e.kind == EvidenceKind::hook || e.kind == EvidenceKind::writer;
+}
+
+std::string named(const Evidence& e) {
+    return e.name + (e.note.empty() ? "" : " (" + e.note + ")");
+}
+
+/// Hooks and writers: all that were not left out must have succeeded, and there must be one.
+Cap cap_of_applications(const LevelInput& input) {
+    if (!input.prepared) return {Level::filesystem, {}};
+    if (input.prepared->job_id != input.job_id) {
+        return {Level::crash,
+                Warning{"prepare.wrong_job", "the guest's Prepared is about another job"}};
+    }
+    bool any = false;
+    for (const Evidence& e : input.prepared->evidence) {
+        if (!is_application_evidence(e) || e.excluded) continue;
+        if (!e.quiesced) {
+            return {Level::filesystem,
+                    Warning{"hook.failed", "the application was not quiesced: " + named(e)}};
+        }
+        any = true;
+    }
+    if (any) return {};
+    if (input.asked != Level::application) return {Level::filesystem, {}};
+    return {Level::filesystem, Warning{"hook.none", "no hook or writer took part"}};
+}
+
+/// Hooks that need no freeze must be shown to have held through the snapshot: the answer to a
+/// Finish sent after it, in the same session, does.
+Cap cap_of_hooks_alone(const LevelInput& input) {
+    if (input.finished && input.finished->job_id == input.job_id) return {};
+    return {Level::crash, Warning{"finish.missing",
+                                  "nothing shows that the hooks held until after the snapshot"}};
+}
+
+bool hooks_suffice(const LevelInput& input, const Cap& applications) {
+    return applications.level == Level::application && input.prepared &&
+           !input.prepared->freeze_needed && !input.frozen;
+}
+
+LevelResult level_of_stopped(const LevelInput& input) {
+    LevelResult result;
+    result.warnings = input.earlier;
+    result.asked = Level::offline;  // nothing could be asked of a guest that does not run
+    result.level = input.machine == Machine::off_clean ? Level::offline : Level::crash;
+    if (input.machine == Machine::off_unproven) {
+        result.warnings.push_back(
+            {"level.unclean_shutdown", "nothing proves that the guest was shut down cleanly"});
+    }
+    return result;
+}
+
+void apply(LevelResult& result, Cap cap) {
+    result.level = std::min(result.level, cap.level);
+    if (cap.reason) result.warnings.push_back(std::move(*cap.reason));
+}
+
+void add_applications(LevelResult& result, const LevelInput& input) {
+    if (!input.prepared) return;
+    for (const Evidence& e : input.prepared->evidence) {
+        if (!is_application_evidence(e)) continue;
+        result.evidence.push_back(e);
+        if (e.excluded) result.uncovered.push_back(e.name);
+    }
+}
+
+void add_coverage(LevelResult& result, const FreezeProof& proof) {
+    result.uncovered.insert(result.uncovered.end(), proof.excluded.begin(), proof.excluded.end());
+    for (const std::string& name : proof.uncovered) {
+        result.uncovered.push_back(name);
+        result.warnings.push_back({"volume.uncovered", name + " was not held still"});
+    }
+}
+
+void add_freeze(LevelResult& result, const FreezeProof& proof) {
+    result.frozen_ns = proof.frozen_ns;
+    // Who answers for another job is not believed about filesystems either.
+    if (result.level == Level::crash) return;
+    result.evidence.insert(result.evidence.end(), proof.evidence.begin(), proof.evidence.end());
+    if (proof.problem) apply(result, {Level::crash, proof.problem});
+    if (!proof.problem) add_coverage(result, proof);
+}
+
+}  // namespace
+
+LevelResult compute_level(const LevelInput& input) {
+    if (input.machine != Machine::running) return level_of_stopped(input);
+    LevelResult result;
+    result.asked = input.asked;
+    result.warnings = input.earlier;
+    if (!input.welcome) {
+        if (input.earlier.empty()) {
+            result.warnings.push_back({"guest.absent", "no extension answered in the guest"});
+        }
+        return result;
+    }
+    result.level = Level::application;
+    const Cap applications = cap_of_applications(input);
+    apply(result, applications);
+    add_applications(result, input);
+    if (hooks_suffice(input, applications)) {
+        apply(result, cap_of_hooks_alone(input));
+    } else {
+        add_freeze(result, prove_freeze(input));
+    }
+    // At crash nothing is covered: a list of what is not would say too little.
+    if (result.level == Level::crash) result.uncovered.clear();
+    result.partial = !result.uncovered.empty();
+    return result;
+}
+
+std::vector<Warning> judge_finish(const std::optional<Finished>& finished,
+                                  const std::string& job_id) {
+    if (!finished || finished->job_id != job_id) {
+        return {{"finish.missing", "the guest did not say how its post hooks ended"}};
+    }
+    std::vector<Warning> warnings;
+    for (const Evidence& e : finished->evidence) {
+        if (e.quiesced || e.excluded) continue;
+        warnings.push_back({"hook.post_failed", "a post hook failed: " + named(e)});
+    }
+    return warnings;
+}
+
+}  // namespace stillpoint::quiesce
