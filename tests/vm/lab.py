@@ -1,0 +1,147 @@
+"""A private place for a test with virtual machines, gone without a trace when the test ends.
+
+`enter()` moves the program into its own mount, network, process and IPC namespaces: it becomes
+process 1 there, so the kernel ends every QEMU, libvirtd or backup it started the moment it ends,
+whatever the reason. Files live in a tmpfs of that mount namespace, so they vanish too.
+
+    lab.enter()
+    with lab.Lab() as place: ...
+"""
+import contextlib
+import os
+import pathlib
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+import tiny_guest
+
+INSIDE = "STILLPOINT_LAB"
+GUEST = "STILLPOINT_LAB_GUEST"
+SKIP_STATUS = 77
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def skip(reason):
+    """Ends the test as skipped; the summary prints the reason."""
+    print(f"SKIP: {reason}", flush=True)
+    sys.exit(SKIP_STATUS)
+
+
+def build_folder():
+    """Where meson built: given by meson's test environment, else ./build."""
+    return pathlib.Path(os.environ.get("STILLPOINT_BUILD") or ROOT / "build")
+
+
+def enter():
+    """Runs the rest of the program inside fresh namespaces; returns only there."""
+    if INSIDE in os.environ:
+        prepare_namespace()
+        return
+    guest = tiny_guest.base()  # may have to be fetched: inside there is no network
+    folder = tempfile.mkdtemp(prefix="stillpoint-lab-")
+    os.chmod(folder, 0o755)
+    command = ["unshare", "--mount", "--net", "--ipc", "--uts", "--pid", "--fork", "--kill-child",
+               "--mount-proc", "--propagation", "private"]
+    if os.geteuid() != 0:
+        command += ["--user", "--map-root-user"]
+    environment = os.environ | {INSIDE: folder, GUEST: str(guest), "LC_ALL": "C"}
+    try:
+        done = subprocess.run([*command, sys.executable, "-u", *sys.argv], env=environment,
+                              check=False)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    # 128+N is how shells tell that a signal ended a program.
+    sys.exit(done.returncode if done.returncode >= 0 else 128 - done.returncode)
+
+
+def prepare_namespace():
+    """Hides the machine's own daemons and state behind empty folders of ours."""
+    folder = os.environ[INSIDE]
+    if os.getpid() != 1:
+        return  # a program of ours that the test started; its parent has done this
+    mount("tmpfs", folder, "mode=0755")
+    for path in ("/run", "/var/lib/stillpoint", "/var/lib/libvirt", "/var/log/libvirt"):
+        if os.path.isdir(path):
+            mount("tmpfs", path, "mode=0755")
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=False)
+
+
+def mount(kind, path, options):
+    subprocess.run(["mount", "-t", kind, "-o", options, "lab", path], check=True)
+
+
+def unprivileged():
+    """Arguments that make a command run without root's powers; nothing when we are not root.
+    Inside a user namespace "root" is already the caller's own user."""
+    if os.geteuid() != 0 or pathlib.Path("/proc/self/uid_map").read_text().split()[2] == "1":
+        return []
+    user = qemu_user()
+    return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups",
+            "--no-new-privs"]
+
+
+def qemu_user():
+    """The user QEMU runs as: libvirt's own where the package made one, else nobody."""
+    try:
+        return pwd.getpwnam("libvirt-qemu")
+    except KeyError:
+        return pwd.getpwnam("nobody")
+
+
+def qemu_owns(path):
+    """Gives a file or folder to QEMU's user."""
+    if unprivileged():
+        os.chown(path, qemu_user().pw_uid, qemu_user().pw_gid)
+
+
+class Lab:
+    """The folder of one test and the programs it started.
+
+    `folder` is readable by all users; `vm` below it belongs to QEMU's user.
+    """
+
+    def __init__(self):
+        self.folder = pathlib.Path(os.environ[INSIDE])
+        self.children = []
+        self.closing = contextlib.ExitStack()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for child in reversed(self.children):
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+        self.closing.close()
+
+    def vm_folder(self, name):
+        folder = self.folder / name
+        folder.mkdir(mode=0o755, exist_ok=True)
+        qemu_owns(folder)
+        return folder
+
+    def spawn(self, *command, log, **options):
+        """Starts a program that lives at most as long as the lab; output goes to folder/log."""
+        with open(self.folder / log, "ab") as out:
+            child = subprocess.Popen([str(word) for word in command], stdout=out, stderr=out,
+                                     stdin=subprocess.DEVNULL, **options)
+        self.children.append(child)
+        return child
+
+
+class Deadline:
+    """Seconds left until a wait gives up."""
+
+    def __init__(self, seconds):
+        self.ends_at = time.monotonic() + seconds
+
+    def left(self):
+        return max(0.0, self.ends_at - time.monotonic())
+
+    def passed(self):
+        return self.left() == 0.0
