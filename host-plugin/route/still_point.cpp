@@ -42,7 +42,7 @@ void StillPoint::prepare(const hypervisor::VmInfo& vm, const std::string& job_id
     if (!client) return give_up("greeting the extension", client.error());
     client_ = std::move(*client);
     conversation_.welcome = client_->welcome();
-    job_id_ = job_id;
+    conversation_.job_id = job_id;
     owes_finish_ = true;
     const serialization::Prepare request{.job_id = job_id,
                                          .wanted = conversation_.welcome->hooks_configured
@@ -79,17 +79,18 @@ void StillPoint::thaw(Snapshot snapshot) {
     conversation_.thawed = std::move(*thawed);
 }
 
-std::vector<serialization::Evidence> StillPoint::finish(Outcome outcome) {
-    if (!client_ || !owes_finish_) return {};
+void StillPoint::finish(Outcome outcome) {
+    if (!client_ || !owes_finish_) return;
     owes_finish_ = false;
-    auto finished = client_->finish({.job_id = job_id_, .success = outcome == Outcome::success},
-                                    within(options_.hooks_budget + answer_margin));
+    auto finished =
+        client_->finish({.job_id = conversation_.job_id, .success = outcome == Outcome::success},
+                        within(options_.hooks_budget + answer_margin));
     if (!finished) {
         give_up("finishing", finished.error());
         client_->cancel("no answer to Finish");
-        return {};
+        return;
     }
-    return std::move(finished->evidence);
+    conversation_.finished = std::move(*finished);
 }
 
 }  // namespace stillpoint::route

@@ -25,6 +25,8 @@ struct Conversation {
     std::string lease_id;
     std::optional<serialization::Frozen> frozen;
     std::optional<serialization::Thawed> thawed;
+    std::optional<serialization::Finished> finished;
+    std::string job_id;
     std::vector<serialization::Warning> problems;  // in the order they were met
     // Host monotonic times: the guest is proven still from `frozen_heard` until `thaw_sent`.
     env::Nanoseconds freeze_sent{}, frozen_heard{}, thaw_sent{}, thawed_heard{};
@@ -46,9 +48,9 @@ public:
     /// Call right after the snapshot, also when it failed.
     enum class Snapshot { taken, failed };
     void thaw(Snapshot snapshot);
-    /// Runs the post hooks. @return evidence about them
+    /// Runs the post hooks.
     enum class Outcome { success, failure };
-    std::vector<serialization::Evidence> finish(Outcome outcome);
+    void finish(Outcome outcome);
 
     [[nodiscard]] const Conversation& conversation() const { return conversation_; }
 
@@ -61,7 +63,6 @@ private:
     StillPointOptions options_;
     env::CancelToken cancel_;
     std::unique_ptr<guest::GuestClient> client_;
-    std::string job_id_;
     Conversation conversation_;
     bool owes_finish_ = false;
 };
