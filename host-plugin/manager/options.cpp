@@ -1,0 +1,249 @@
+#include "manager/options.hpp"
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <functional>
+#include <iostream>
+
+#include "serialization/requests.hpp"
+
+namespace stillpoint::manager {
+namespace {
+
+namespace s = serialization;
+
+/// All that any command can be given; each command makes its request from it.
+struct Given {
+    std::string vault, key_file, vm, connect, qmp, guest_channel, point, to, against, disk;
+    std::string encryption = "passphrase", compression = "zstd", require = "crash", type = "full",
+                format = "qcow2", scratch;
+    std::uint32_t chunk_bytes = 65536;
+    std::vector<std::string> disks, points;
+    bool full = false, read_data = false;
+
+    [[nodiscard]] s::VaultAccess access() const { return {vault, key_file}; }
+    [[nodiscard]] s::VmAccess machine() const { return {vm, connect, qmp, guest_channel}; }
+};
+
+template <class E>
+E parsed(const std::string& text) {
+    // CLI11 checked the text against the table's names before.
+    return *parse_enum(text, static_cast<const E*>(nullptr));
+}
+
+template <class Table>
+CLI::Validator one_of(const Table& table) {
+    std::vector<std::string> names;
+    for (const auto& entry : table) names.emplace_back(entry.second);
+    return CLI::IsMember(names);
+}
+
+template <class Request>
+s::Value with_kind(const Request& request) {
+    s::Value document = s::to_value(request);
+    (*document.map())["kind"] = Request::kind;
+    return document;
+}
+
+class Parser {
+public:
+    Parser()
+        : app_("Backs up running QEMU/KVM virtual machines into an encrypted vault.",
+               "stillpoint") {
+        app_.require_subcommand(1);
+        app_.set_version_flag("--version", STILLPOINT_VERSION);
+        app_.add_option("--plugin", command_.plugin, "the host plugin to load (a shared object)");
+        app_.add_option("--config", command_.config,
+                        "host configuration (default /etc/stillpoint/host.xml)");
+        app_.fallthrough();
+        app_.add_flag("--json", command_.json, "print one JSON document on stdout");
+        app_.add_flag("-v,--verbose", command_.verbosity,
+                      "log more to stderr; twice for debugging");
+        app_.add_option("--vault", given_.vault, "the vault: file:///PATH or a path")
+            ->envname("STILLPOINT_VAULT");
+        app_.add_option("--key-file", given_.key_file,
+                        "file with the passphrase (first line) or the raw key")
+            ->envname("STILLPOINT_KEY_FILE");
+        add_vault();
+        add_backup();
+        add_points();
+        add_restore();
+        add_guest();
+    }
+
+    ParseOutcome parse(int argc, const char* const* argv) {
+        try {
+            app_.parse(argc, argv);
+            require_vault();
+            if (make_) command_.request = make_();
+        } catch (const CLI::ParseError& error) {
+            const int code = app_.exit(error, std::cout, std::cerr);
+            return {std::nullopt, code == 0 ? 0 : 2};
+        }
+        return {std::move(command_), 0};
+    }
+
+private:
+    using Make = std::function<s::Value()>;
+
+    CLI::App* add(CLI::App& parent, const std::string& name, const std::string& about, Make make) {
+        CLI::App* sub = parent.add_subcommand(name, about);
+        sub->callback([this, make = std::move(make)] { make_ = make; });
+        return sub;
+    }
+
+    /// Commands that work on a vault but do not name it as their argument.
+    void need_vault(CLI::App* sub) { needs_vault_.push_back(sub); }
+
+    void require_vault() const {
+        for (const CLI::App* sub : needs_vault_) {
+            if (sub->parsed() && given_.vault.empty()) {
+                throw CLI::ValidationError("--vault",
+                                           "is missing; give it or set STILLPOINT_VAULT");
+            }
+        }
+    }
+
+    void add_vault() {
+        CLI::App* vault = app_.add_subcommand("vault", "make, check and measure vaults");
+        vault->require_subcommand(1);
+        CLI::App* init = add(*vault, "init", "create an empty vault", [this] {
+            const auto encryption = parsed<s::VaultEncryption>(given_.encryption);
+            command_.wants_new_passphrase =
+                encryption == s::VaultEncryption::passphrase && given_.key_file.empty();
+            return with_kind(s::VaultInitRequest{.vault = given_.vault,
+                                                 .encryption = encryption,
+                                                 .key_file = given_.key_file,
+                                                 .chunk_bytes = given_.chunk_bytes,
+                                                 .compression = given_.compression});
+        });
+        add_url(init);
+        init->add_option("--encryption", given_.encryption, "how the vault's key is kept")
+            ->check(one_of(s::vault_encryption_names))
+            ->capture_default_str();
+        init->add_option("--chunk-bytes", given_.chunk_bytes, "chunk size, a power of two")
+            ->check(CLI::Range(16384, 1048576))
+            ->capture_default_str();
+        init->add_option("--compression", given_.compression, "compression of chunks")
+            ->check(CLI::IsMember({"zstd", "lz4", "none"}))
+            ->capture_default_str();
+        CLI::App* check = add(*vault, "check", "look for damage", [this] {
+            return with_kind(s::VaultCheckRequest{given_.access(), given_.read_data});
+        });
+        add_url(check);
+        check->add_flag("--read-data", given_.read_data, "read and authenticate every stored byte");
+        CLI::App* stats = add(*vault, "stats", "sizes and counts",
+                              [this] { return with_kind(s::VaultStatsRequest{given_.access()}); });
+        add_url(stats);
+    }
+
+    void add_url(CLI::App* sub) {
+        sub->add_option("URL", given_.vault, "the vault: file:///PATH or a path")
+            ->envname("STILLPOINT_VAULT")
+            ->required();
+    }
+
+    void add_machine(CLI::App* sub) {
+        sub->add_option("VM", given_.vm, "name or uuid; with --qmp a label")->required();
+        auto* connect =
+            sub->add_option("--connect", given_.connect, "libvirt URI (default qemu:///system)");
+        sub->add_option("--qmp", given_.qmp, "QMP socket of a plain QEMU, a monitor of its own")
+            ->excludes(connect);
+        sub->add_option("--guest-channel", given_.guest_channel,
+                        "host socket of the port org.stillpoint.guest.0 (plain QEMU)");
+    }
+
+    void add_backup() {
+        CLI::App* backup = add(app_, "backup", "make a recovery point of a running VM", [this] {
+            return with_kind(s::BackupRequest{.vault = given_.access(),
+                                              .vm = given_.machine(),
+                                              .disks = given_.disks,
+                                              .full = given_.full,
+                                              .require = parsed<s::Level>(given_.require),
+                                              .type = parsed<s::BackupType>(given_.type),
+                                              .scratch_folder = given_.scratch});
+        });
+        add_machine(backup);
+        need_vault(backup);
+        backup->add_option("--disk", given_.disks, "only this disk (repeatable)");
+        backup->add_flag("--full", given_.full, "read and keep everything anew");
+        backup->add_option("--require", given_.require, "fail below this consistency level")
+            ->check(one_of(s::level_names))
+            ->capture_default_str();
+        backup->add_option("--type", given_.type, "VSS backup type (Windows guests)")
+            ->check(one_of(s::backup_type_names))
+            ->capture_default_str();
+        backup->add_option("--scratch", given_.scratch,
+                           "folder for scratch files, reachable by QEMU");
+    }
+
+    void add_points() {
+        CLI::App* points = add(app_, "points", "list recovery points", [this] {
+            return with_kind(s::PointsRequest{given_.access(), given_.vm});
+        });
+        points->add_option("VM", given_.vm, "name or uuid (default: all)");
+        need_vault(points);
+        CLI::App* show = add(app_, "show", "everything about one recovery point", [this] {
+            return with_kind(s::ShowRequest{given_.access(), given_.point});
+        });
+        add_point(show);
+        CLI::App* verify =
+            add(app_, "verify", "prove a recovery point, or compare it with a file", [this] {
+                return with_kind(
+                    s::VerifyRequest{given_.access(), given_.point, given_.disk, given_.against});
+            });
+        add_point(verify);
+        verify->add_option("--disk", given_.disk, "only this disk");
+        verify->add_option("--against", given_.against, "a raw or qcow2 file to compare with");
+        CLI::App* forget = add(app_, "forget", "drop recovery points (gc frees the space)", [this] {
+            return with_kind(s::ForgetRequest{given_.access(), given_.points});
+        });
+        forget->add_option("POINT", given_.points, "ids, prefixes or VM@latest")->required();
+        need_vault(forget);
+    }
+
+    void add_point(CLI::App* sub) {
+        sub->add_option("POINT", given_.point, "id, a prefix of 8 digits or more, or VM@latest")
+            ->required();
+        need_vault(sub);
+    }
+
+    void add_restore() {
+        CLI::App* restore = add(app_, "restore", "write the disks of a recovery point", [this] {
+            return with_kind(s::RestoreRequest{.vault = given_.access(),
+                                               .point = given_.point,
+                                               .to = given_.to,
+                                               .disks = given_.disks,
+                                               .format = parsed<s::ImageFormat>(given_.format)});
+        });
+        add_point(restore);
+        restore->add_option("--to", given_.to, "folder for DISK.FORMAT and domain.xml")->required();
+        restore->add_option("--disk", given_.disks, "only this disk (repeatable)");
+        restore->add_option("--format", given_.format, "image format")
+            ->check(one_of(s::image_format_names))
+            ->capture_default_str();
+    }
+
+    void add_guest() {
+        CLI::App* guest = app_.add_subcommand("guest", "the extension inside a VM");
+        guest->require_subcommand(1);
+        CLI::App* status = add(*guest, "status", "ask the extension how it is", [this] {
+            return with_kind(s::GuestStatusRequest{given_.machine()});
+        });
+        add_machine(status);
+    }
+
+    CLI::App app_;
+    CommandLine command_;
+    Given given_;
+    Make make_;
+    std::vector<const CLI::App*> needs_vault_;
+};
+
+}  // namespace
+
+ParseOutcome parse_command_line(int argc, const char* const* argv) {
+    return Parser{}.parse(argc, argv);
+}
+
+}  // namespace stillpoint::manager

@@ -1,0 +1,185 @@
+#include "manager/render.hpp"
+
+#include <array>
+#include <cstdio>
+#include <iomanip>
+
+#include "manager/terminal.hpp"
+#include "serialization/reports.hpp"
+
+namespace stillpoint::manager {
+namespace {
+
+namespace s = serialization;
+
+std::string fixed(double value, int digits) {
+    std::array<char, 48> text{};
+    std::snprintf(text.data(), text.size(), "%.*f", digits, value);
+    return text.data();
+}
+
+std::string bytes_of(const s::Value& document, std::string_view key) {
+    return human_bytes(static_cast<std::uint64_t>(document.integer_or(key, 0)));
+}
+
+void render_disk(std::ostream& out, const s::DiskReport& disk) {
+    out << "  " << disk.name << "  " << human_bytes(disk.size) << "  " << name_of(disk.mode);
+    if (!disk.reason.empty()) out << " (" << disk.reason << ")";
+    out << "\n      read " << human_bytes(disk.read) << ", shipped " << human_bytes(disk.shipped)
+        << ", stored " << human_bytes(disk.stored) << "\n      root " << disk.root << "\n";
+}
+
+void render_evidence(std::ostream& out, const s::EvidenceReport& fact) {
+    out << "  " << (fact.quiesced ? "held     " : "not held ") << name_of(fact.kind) << " "
+        << fact.name;
+    if (!fact.type.empty()) out << " (" << fact.type << ")";
+    if (fact.ms > 0) out << "  " << fixed(fact.ms, 1) << " ms";
+    if (!fact.note.empty()) out << "  " << fact.note;
+    out << "\n";
+}
+
+void render_level(std::ostream& out, const s::PointReport& point) {
+    out << name_of(point.level) << "-consistent";
+    if (point.level < point.asked) out << " (asked: " << name_of(point.asked) << ")";
+    if (point.partial) out << ", partial";
+}
+
+void render_point(std::ostream& out, const s::Value& document) {
+    const auto report = s::from_value<s::PointReport>(document, "point");
+    if (!report) {
+        out << to_json(document, s::JsonStyle::indented) << "\n";
+        return;
+    }
+    out << "recovery point " << report->point << "\n"
+        << "VM " << report->vm << (report->uuid.empty() ? "" : "  " + report->uuid) << "\n"
+        << report->time << "  ";
+    render_level(out, *report);
+    out << "\nsnapshot " << fixed(report->snapshot_ms, 1) << " ms";
+    if (report->frozen_ms) out << ", guest frozen " << fixed(*report->frozen_ms, 1) << " ms";
+    if (report->paused_ms) out << ", VM paused " << fixed(*report->paused_ms, 1) << " ms";
+    out << ", transfer " << fixed(report->transfer_s, 2) << " s, stored in all "
+        << human_bytes(report->stored_total) << "\ndisks\n";
+    for (const auto& disk : report->disks) render_disk(out, disk);
+    if (!report->evidence.empty()) out << "evidence\n";
+    for (const auto& fact : report->evidence) render_evidence(out, fact);
+    for (const auto& name : report->uncovered) out << "not covered: " << name << "\n";
+    for (const auto& warning : report->warnings) {
+        out << "warning: " << warning.text << " [" << warning.code << "]\n";
+    }
+}
+
+void render_points(std::ostream& out, const s::Value& document) {
+    const s::Value* points = document.find("points");
+    if (points == nullptr || points->array() == nullptr || points->array()->empty()) {
+        out << "no recovery points\n";
+        return;
+    }
+    for (const s::Value& entry : *points->array()) {
+        const auto report = s::from_value<s::PointReport>(entry, "point");
+        if (!report) continue;
+        out << report->point << "  " << report->time << "  " << report->vm << "  ";
+        render_level(out, *report);
+        std::uint64_t shipped = 0;
+        for (const auto& disk : report->disks) shipped += disk.shipped;
+        out << "  " << report->disks.size() << (report->disks.size() == 1 ? " disk" : " disks")
+            << "  shipped " << human_bytes(shipped) << "  stored "
+            << human_bytes(report->stored_total) << "\n";
+    }
+}
+
+void render_check(std::ostream& out, const s::Value& document) {
+    const auto report = s::from_value<s::CheckReport>(document, "check");
+    if (!report) return;
+    for (const std::string& file : report->files) out << "wrote " << file << "\n";
+    for (const s::Damage& damage : report->damage) {
+        out << "damage:";
+        if (!damage.point.empty()) out << " point " << damage.point;
+        if (!damage.disk.empty()) out << " disk " << damage.disk;
+        if (damage.length > 0) out << " bytes " << damage.offset << "+" << damage.length;
+        out << ": " << damage.text << "\n";
+    }
+    out << (report->ok ? "ok" : "DAMAGED") << ": " << report->points
+        << (report->points == 1 ? " point, " : " points, ") << human_bytes(report->bytes_read)
+        << " read in " << fixed(report->seconds, 2) << " s\n";
+}
+
+void render_stats(std::ostream& out, const s::Value& document) {
+    out << document.integer_or("points", 0) << " points, " << document.integer_or("packs", 0)
+        << " packs, " << document.integer_or("chunks", 0) << " chunks\n"
+        << "logical " << bytes_of(document, "logical_bytes") << ", unique "
+        << bytes_of(document, "unique_bytes") << ", stored " << bytes_of(document, "stored_bytes")
+        << "\n";
+}
+
+void render_guest(std::ostream& out, const s::Value& document) {
+    out << "extension " << document.text_or("agent_version") << " on "
+        << document.text_or("os_release") << ", answers in "
+        << fixed(document.find("round_trip_ms") != nullptr &&
+                         document.find("round_trip_ms")->real() != nullptr
+                     ? *document.find("round_trip_ms")->real()
+                     : 0.0,
+                 2)
+        << " ms\nhooks " << (document.boolean_or("hooks_configured", false) ? "configured" : "none")
+        << ", journal " << document.text_or("journal", "clean") << "\n";
+    const s::Value* volumes = document.find("volumes");
+    if (volumes == nullptr || volumes->array() == nullptr) return;
+    for (const s::Value& volume : *volumes->array()) {
+        out << "  " << volume.text_or("name") << " (" << volume.text_or("type") << ")";
+        if (volume.boolean_or("excluded", false))
+            out << "  excluded";
+        else if (!volume.boolean_or("freezable", true))
+            out << "  not freezable";
+        if (!volume.text_or("note").empty()) out << "  " << volume.text_or("note");
+        out << "\n";
+    }
+}
+
+void render_forgotten(std::ostream& out, const s::Value& document) {
+    const s::Value* list = document.find("forgotten");
+    if (list == nullptr || list->array() == nullptr) return;
+    for (const s::Value& id : *list->array()) {
+        if (id.text() != nullptr) out << "forgot " << *id.text() << "\n";
+    }
+    out << "the space is freed by gc\n";
+}
+
+void render_vault(std::ostream& out, const s::Value& document) {
+    out << "made vault " << document.text_or("vault") << " (encryption "
+        << document.text_or("encryption") << ")\n";
+    if (document.text_or("encryption") == "none") return;
+    out << "Keep its key or passphrase safe and elsewhere: without it nothing can be restored.\n";
+}
+
+struct Renderer {
+    std::string_view kind;
+    void (*render)(std::ostream&, const s::Value&);
+};
+
+constexpr std::array<Renderer, 10> renderers{{{"backup", render_point},
+                                              {"show", render_point},
+                                              {"points", render_points},
+                                              {"vault.init", render_vault},
+                                              {"vault.check", render_check},
+                                              {"vault.stats", render_stats},
+                                              {"verify", render_check},
+                                              {"restore", render_check},
+                                              {"forget", render_forgotten},
+                                              {"guest.status", render_guest}}};
+
+}  // namespace
+
+void render_result(std::ostream& out, const std::string& kind, const s::Value& document) {
+    for (const Renderer& renderer : renderers) {
+        if (renderer.kind == kind) return renderer.render(out, document);
+    }
+}
+
+void render_error(std::ostream& out, const s::Value& document) {
+    const s::Value* error = document.find("error");
+    if (error == nullptr) return;
+    out << "stillpoint: " << error->text_or("text") << " [" << error->text_or("code") << "]\n";
+    const std::string remedy = error->text_or("remedy");
+    if (!remedy.empty()) out << "            " << remedy << "\n";
+}
+
+}  // namespace stillpoint::manager

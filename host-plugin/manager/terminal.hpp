@@ -1,0 +1,33 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "serialization/reports.hpp"
+
+/// What a person at a terminal sees and types.
+namespace stillpoint::manager {
+
+/// One line on stderr that is drawn over while a job runs; silent when stderr is no terminal.
+/// @threads one (the plugin's event thread), then clear() after the job
+class ProgressBar {
+public:
+    ProgressBar();
+    void show(const serialization::ProgressEvent& event);
+    void clear();
+
+private:
+    bool enabled_ = false;
+    bool drawn_ = false;
+    std::string label_;
+    std::int64_t started_ns_ = 0;
+    std::int64_t drawn_ns_ = 0;
+};
+
+/// Asks without echo. @return nullopt when there is no terminal
+[[nodiscard]] std::optional<std::string> ask_passphrase(const std::string& prompt);
+
+/// "1.5 GiB", "312 KiB", "0 B"
+[[nodiscard]] std::string human_bytes(std::uint64_t bytes);
+
+}  // namespace stillpoint::manager
