@@ -73,16 +73,14 @@ private:
         still.thaw(times ? StillPoint::Snapshot::taken : StillPoint::Snapshot::failed);
         // The post hooks run now, not after the transfer: a database must not wait hours in its
         // backup mode. Their failure is an alert and does not lower the level.
-        const auto post =
-            still.finish(times ? StillPoint::Outcome::success : StillPoint::Outcome::failure);
+        still.finish(times ? StillPoint::Outcome::success : StillPoint::Outcome::failure);
         if (!times) return fail(in_step("taking the snapshot", times.error()));
-        return record(vm, still.conversation(), *times, post);
+        return record(vm, still.conversation(), *times);
     }
 
     Status record(const hypervisor::VmInfo& vm, const Conversation& conversation,
-                  const hypervisor::SnapshotTimes& times,
-                  const std::vector<serialization::Evidence>& post) {
-        Verdict verdict = judge(conversation, times);
+                  const hypervisor::SnapshotTimes& times) {
+        auto verdict = judge(conversation, times, vm.state);
         document_.made_by = STILLPOINT_VERSION;
         document_.driver = options_.driver;
         document_.definition = vm.definition;
@@ -90,23 +88,18 @@ private:
         document_.level = verdict.level;
         document_.asked = verdict.asked;
         document_.partial = verdict.partial;
-        document_.uncovered = verdict.uncovered;
-        if (verdict.frozen) document_.frozen_ns = verdict.frozen->count();
+        document_.uncovered = std::move(verdict.uncovered);
+        document_.frozen_ns = verdict.frozen_ns;
         document_.snapshot_ns = (times.after - times.before).count();
         if (times.paused) document_.paused_ns = times.paused->count();
         document_.evidence = std::move(verdict.evidence);
         document_.warnings = std::move(verdict.warnings);
-        add_post_hooks(post);
+        note_left_out();
         if (document_.level < options_.require) return below_required();
         return {};
     }
 
-    void add_post_hooks(const std::vector<serialization::Evidence>& post) {
-        for (const serialization::Evidence& fact : post) {
-            document_.evidence.push_back(fact);
-            if (fact.quiesced) continue;
-            document_.warnings.push_back({"hook.post_failed", fact.name + ": " + fact.note});
-        }
+    void note_left_out() {
         for (const std::string& left_out : decisions_.left_out) {
             document_.evidence.push_back({.kind = serialization::EvidenceKind::disk,
                                           .name = left_out.substr(0, left_out.find(':')),
