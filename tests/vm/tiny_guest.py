@@ -141,7 +141,7 @@ def base():
     except RuntimeError:
         run("apt-get", "update")
         package, version = kernel_package()
-    recipe = b"".join(path.read_bytes() for path in (HERE / "guest/init.sh", pathlib.Path(__file__)))
+    recipe = (HERE / "guest/init.sh").read_bytes() + pathlib.Path(__file__).read_bytes()
     key = f"{package}-{version}-{hashlib.sha256(recipe).hexdigest()[:12]}"
     folder = cache_folder() / key
     with locked(cache_folder() / "lock"):
