@@ -42,34 +42,46 @@ struct PlanInput {
 [[nodiscard]] extents::ExtentSet dirty_chunks(const PlanInput& input);
 
 struct ReadOptions {
-    unsigned connections = 2;
-    std::uint32_t request_bytes = 256u << 10;  // measured best: 128–256 KiB
+    unsigned connections = 2;                  // fewer when the export does not allow several
+    std::uint32_t request_bytes = 256u << 10;  // measured best: 128–256 KiB; at least the chunk
     unsigned in_flight_max = 32;               // over all connections; bounds memory
-    env::Nanoseconds reply_timeout = std::chrono::seconds{30};
-    std::uint64_t bytes_per_second_max = 0;  // 0: no limit
+    env::Nanoseconds reply_timeout = std::chrono::seconds{30};  // without any answer
+    std::uint64_t bytes_per_second_max = 0;                     // 0: no limit
 };
 
-/// A connected export. @threads one at a time
+/// A connected export. After a timeout, a cancel, a lost connection or a failed read it is of no
+/// further use: every call fails.
+/// Memory: in_flight_max + 2 × workers buffers of request_bytes, and at most extents_max extents
+/// per set, whatever the disk's size.
+/// @threads one at a time
 class NbdSource {
 public:
     virtual ~NbdSource() = default;
     [[nodiscard]] virtual ByteCount size() const = 0;
-    /// Queries dirty (when a context was asked for) and, inside it, allocation.
-    /// @errors corrupt, io: the disk must be read in full
+    /// Queries dirty (when a context was asked for) and, inside it, allocation. Allocation is a
+    /// hint that spares reads: where the server cannot tell, everything dirty is read.
+    /// @param chunk power of two; requests of later reads are multiples of it
+    /// @errors unsupported, id "capture.no_dirty_context" · corrupt, io: the disk must be read in
+    /// full · refused, id "snapshot.broken" · timeout · cancelled
     virtual Result<ReadPlan> plan(ByteCount chunk, std::optional<ByteCount> parent_size,
                                   const env::CancelToken& cancel) = 0;
     /// Called for each request's bytes, from several threads, in any order; offset and length are
     /// multiples of the chunk (the disk's end excepted). An error stops the read.
     using Sink = std::function<Status(ByteOffset at, ByteView bytes)>;
-    /// Reads the extents with several requests in flight; `workers` threads call the sink.
-    /// @errors refused, id "snapshot.broken": EINVAL/ENOTCONN on a good request · timeout ·
-    /// cancelled
+    /// Reads the extents with several requests in flight, asked for in ascending order; `workers`
+    /// threads call the sink. Ends, also when cancelled, as soon as the running sink calls return.
+    /// @errors refused, id "snapshot.broken": EINVAL/ENOTCONN/ESHUTDOWN on a good request · io:
+    /// the server could not read, or the connection was lost (id "capture.disconnected") ·
+    /// timeout, id "capture.stalled" · cancelled · the sink's own
     virtual Status read(const extents::ExtentSet& what, unsigned workers, const Sink& sink,
                         const env::CancelToken& cancel) = 0;
 };
 
+/// @errors not_found: no such socket or export · timeout · cancelled · io, unsupported: the
+/// export cannot be used, the text says why
 [[nodiscard]] Result<std::unique_ptr<NbdSource>> connect_nbd(const NbdAddress& address,
                                                              const ReadOptions& options,
-                                                             const env::Clock& clock);
+                                                             const env::Clock& clock,
+                                                             const env::CancelToken& cancel = {});
 
 }  // namespace stillpoint::capture
