@@ -67,8 +67,8 @@ RAW_NEW = re.compile(r"\bnew\s+[A-Za-z_:(]")
 OWNED_NEW = re.compile(r"(unique_ptr|shared_ptr)<[^;]*[({]\s*new\s")
 
 JSON_FILES = {"shared/serialization/value.cpp"}
-SPDLOG_FILES = {"host-plugin/abi/logging.cpp", "host-plugin/manager/logging.cpp",
-                "guest-linux/service/logging.cpp"}
+SPDLOG_FILES = {"host-plugin/manager/main.cpp", "host-plugin/abi/logging.cpp",
+                "guest-linux/main.cpp"}
 
 UNFINISHED = re.compile(r"\b(%s)\b" % "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X"]))
 MACHINE_PATH = re.compile(r"(?<![\w.*/])/(work|farm|root|home/[a-z]\w*)/(?!\.\.\.)")
