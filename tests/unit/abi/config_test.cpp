@@ -1,0 +1,48 @@
+#include "abi/config.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace stillpoint;
+using namespace stillpoint::abi;
+using namespace std::chrono_literals;
+
+TEST_CASE("abi/config: absent and empty documents mean the defaults") {
+    for (const char* text : {"", "  \n", "<host/>", "<?xml version=\"1.0\"?><host></host>"}) {
+        const auto config = parse_host_config(text, "host.xml");
+        REQUIRE(config);
+        CHECK(config->jobs_folder() == "/var/lib/stillpoint/jobs");
+        CHECK(config->freeze_budget == 5s);
+    }
+}
+
+TEST_CASE("abi/config: every key is read") {
+    const auto config = parse_host_config(
+        "<host><state dir=\"/s\"/><run dir=\"/r\"/><scratch dir=\"/x\"/><keeper path=\"/k\"/>"
+        "<guest freeze-budget=\"2s\" hooks-budget=\"10min\" greet-budget=\"500ms\"/></host>",
+        "host.xml");
+    REQUIRE(config);
+    CHECK(config->state_folder == "/s");
+    CHECK(config->run_folder == "/r");
+    CHECK(config->jobs_folder() == "/x");
+    CHECK(config->keeper == "/k");
+    CHECK(config->freeze_budget == 2s);
+    CHECK(config->hooks_budget == 10min);
+    CHECK(config->greet_budget == 500ms);
+}
+
+TEST_CASE("abi/config: mistakes are refused with file, line and what is accepted") {
+    const auto unknown = parse_host_config("<host>\n<guest freeze=\"2s\"/></host>", "host.xml");
+    REQUIRE_FALSE(unknown);
+    CHECK(unknown.error().text.starts_with("host.xml:2: <guest freeze> is not known"));
+    CHECK(unknown.error().text.find("<guest freeze-budget>") != std::string::npos);
+    const auto range = parse_host_config("<host><guest freeze-budget=\"31s\"/></host>", "h");
+    REQUIRE_FALSE(range);
+    CHECK(range.error().text.find("it takes 1s to 30s") != std::string::npos);
+    for (const char* text :
+         {"<hosts/>", "<host", "<host><state/></host>", "<host><state dir=\"relative\"/></host>",
+          "<host><state dir=\"/a\">text</state></host>", "<host><guest greet-budget=\"5\"/></host>",
+          "<host x=\"1\"/>"}) {
+        CAPTURE(text);
+        CHECK_FALSE(parse_host_config(text, "h"));
+    }
+}
