@@ -1,0 +1,171 @@
+#include <doctest/doctest.h>
+
+#include "fakes/route_fakes.hpp"
+#include "route/backup_session.hpp"
+
+/// The spine of a backup with every step failing in turn: what must hold whatever happens.
+using namespace stillpoint;
+using namespace stillpoint::fakes;
+
+namespace {
+
+hypervisor::VmInfo running_vm() {
+    hypervisor::VmInfo vm;
+    vm.name = "web1";
+    vm.uuid = "11111111-2222-3333-4444-555555555555";
+    vm.guest_channel = "/fake/channel";
+    for (const char* name : {"vda", "vdb"}) {
+        hypervisor::DiskInfo disk;
+        disk.name = name;
+        disk.path = std::string("/images/") + name;
+        disk.format = "qcow2";
+        disk.size = ByteCount{1u << 20};
+        disk.persistent_bitmaps = true;
+        vm.disks.push_back(disk);
+    }
+    return vm;
+}
+
+struct World {
+    explicit World(int fail_at)
+        : journal(fail_at), vault(journal), vm(journal, clock, running_vm()) {
+        options.jobs_folder = folder->path() / "jobs";
+        options.run_folder = folder->path() / "run";
+    }
+    Result<serialization::PointReport> back_up() {
+        const route::BackupServices services{
+            .clock = clock,
+            .vault = vault,
+            .vm = vm,
+            .reporter = reporter,
+            .connect_guest =
+                [this](const env::Path&, const std::string&, const env::Deadline&,
+                       const env::CancelToken&) -> Result<std::unique_ptr<guest::GuestClient>> {
+                SP_TRY(journal.call("guest.connect"));
+                return std::make_unique<FakeGuest>(journal, clock);
+            },
+            .connect_nbd =
+                [this](const capture::NbdAddress&) -> Result<std::unique_ptr<capture::NbdSource>> {
+                SP_TRY(journal.call("nbd.connect"));
+                return std::make_unique<FakeSource>(journal, ByteCount{1u << 20});
+            },
+            .spawn_keeper = [this]() -> Result<std::unique_ptr<keeper::KeeperHandle>> {
+                SP_TRY(journal.call("keeper.spawn"));
+                return std::make_unique<FakeKeeper>(journal);
+            }};
+        return route::run_backup(services, options, cancel);
+    }
+
+    Journal journal;
+    env::SystemClock clock;
+    FakeVault vault;
+    FakeVm vm;
+    SilentReporter reporter;
+    env::CancelToken cancel;
+    Result<env::TemporaryFolder> folder = env::TemporaryFolder::create("/tmp", "sp-route-");
+    route::BackupOptions options;
+};
+
+void check_order(const Journal& journal) {
+    // I1: nothing is published before it is durable; the stale-read guard comes before both.
+    if (journal.called("run.publish")) {
+        CHECK(journal.at("run.flush") < journal.at("run.publish"));
+        CHECK(journal.called("snapshot.prove_alive"));
+        CHECK(journal.at("snapshot.prove_alive") < journal.at("run.flush"));
+    }
+    // I2: the parent bitmap is retired only after the point is durable.
+    if (journal.called("snapshot.end(published)")) {
+        CHECK(journal.called("run.publish"));
+        CHECK(journal.failed() != "run.publish");
+    }
+    // The keeper watches before anything exists that it would have to end.
+    if (journal.called("snapshot.prepare")) {
+        CHECK(journal.called("keeper.watch"));
+        CHECK(journal.at("keeper.watch") < journal.at("snapshot.prepare"));
+    }
+}
+
+void check_guest(const Journal& journal) {
+    if (!journal.called("guest.freeze")) return;
+    // Whatever failed, a guest that was asked to freeze is asked to thaw, before the transfer.
+    const bool thawed = journal.called("guest.thaw(taken)") || journal.called("guest.thaw(failed)");
+    CHECK(thawed);
+    if (journal.called("snapshot.open_exports")) {
+        CHECK(journal.at("guest.thaw(taken)") < journal.at("snapshot.open_exports"));
+    }
+    CHECK((journal.called("guest.finish") || journal.called("guest.cancel")));
+}
+
+}  // namespace
+
+TEST_CASE("route/backup: an undisturbed run publishes a filesystem-consistent point") {
+    World world{-1};
+    const auto report = world.back_up();
+    REQUIRE(report);
+    CHECK(report->level == serialization::Level::filesystem);
+    CHECK(report->warnings.empty());
+    CHECK(world.vault.held.size() == 1);
+    CHECK(world.journal.calls().back() == "keeper.done");
+    CHECK(std::filesystem::is_empty(world.options.jobs_folder));
+}
+
+TEST_CASE("route/backup: with every single step failing in turn, I1, I2 and the guest hold") {
+    int faults = 0;
+    for (int k = 0;; ++k) {
+        World world{k};
+        const auto report = world.back_up();
+        const Journal& journal = world.journal;
+        if (journal.failed().empty()) break;
+        ++faults;
+        CAPTURE(journal.failed());
+        check_order(journal);
+        check_guest(journal);
+        const bool published = !world.vault.held.empty();
+        const bool guest_failed = journal.failed().starts_with("guest.");
+        CHECK(report.has_value() == published);
+        if (guest_failed) {
+            // A guest never fails the backup: it costs the level, and the reason is said.
+            REQUIRE(report);
+            CHECK_FALSE(report->warnings.empty());
+            if (journal.failed() != "guest.finish") {
+                CHECK(report->level == serialization::Level::crash);
+            }
+        }
+        if (!published && journal.called("snapshot.prepare")) {
+            CHECK(journal.called("snapshot.end(failed)"));
+        }
+        // Either the owner ended everything, or the keeper was not dismissed.
+        if (journal.failed().starts_with("snapshot.end"))
+            CHECK_FALSE(journal.called("keeper.done"));
+    }
+    CHECK(faults > 25);
+}
+
+TEST_CASE("route/backup: --require refuses before the transfer and keeps nothing") {
+    World world{-1};
+    world.options.require = serialization::Level::application;
+    const auto report = world.back_up();
+    REQUIRE_FALSE(report);
+    CHECK(report.error().id == "backup.level");
+    CHECK_FALSE(world.journal.called("snapshot.open_exports"));
+    CHECK(world.journal.called("snapshot.end(failed)"));
+    CHECK(world.vault.held.empty());
+}
+
+TEST_CASE("route/backup: a cancelled backup ends clean and publishes nothing") {
+    World world{-1};
+    world.cancel.cancel();
+    const auto report = world.back_up();
+    REQUIRE_FALSE(report);
+    CHECK(report.error().code == Errc::cancelled);
+    CHECK(world.vault.held.empty());
+}
+
+TEST_CASE("route/backup: a second backup of the same VM is refused while one runs") {
+    World world{-1};
+    const auto lock = route::lock_vm(world.options.run_folder, running_vm());
+    REQUIRE(lock);
+    const auto report = world.back_up();
+    REQUIRE_FALSE(report);
+    CHECK(report.error().id == "backup.running");
+}
