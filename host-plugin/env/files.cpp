@@ -49,6 +49,13 @@ Result<ByteCount> file_size(const Path& path) {
     return ByteCount{static_cast<std::uint64_t>(info.st_size)};
 }
 
+Result<std::chrono::nanoseconds> modified_at(const Path& path) {
+    struct stat info {};
+    if (::stat(path.c_str(), &info) != 0) return fail(os_error("stat " + path.string(), errno));
+    return std::chrono::seconds{info.st_mtim.tv_sec} +
+           std::chrono::nanoseconds{info.st_mtim.tv_nsec};
+}
+
 Status read_at(int fd, ByteOffset at, std::span<std::byte> into, const Path& name) {
     std::uint64_t offset = at.raw();
     while (!into.empty()) {

@@ -1,6 +1,7 @@
 #pragma once
 #include <sys/types.h>
 
+#include <chrono>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -18,6 +19,8 @@ using Path = std::filesystem::path;
 /// @errors no_space: larger than bytes_max is Errc::invalid id "file.too_large"
 [[nodiscard]] Result<Bytes> read_file(const Path& path, std::size_t bytes_max);
 [[nodiscard]] Result<ByteCount> file_size(const Path& path);
+/// @return wall-clock time of the last change of content, as Clock::wall()
+[[nodiscard]] Result<std::chrono::nanoseconds> modified_at(const Path& path);
 /// Reads exactly `into.size()` bytes at `at`; a short file is Errc::corrupt, id "file.short".
 [[nodiscard]] Status read_at(int fd, ByteOffset at, std::span<std::byte> into, const Path& name);
 /// Writes all bytes at `at`.

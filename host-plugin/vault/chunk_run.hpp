@@ -1,14 +1,16 @@
 #pragma once
 #include <memory>
+#include <mutex>
+#include <set>
 #include <string>
+#include <unordered_set>
 
 #include "vault/chunk_store.hpp"
+#include "vault/pack_writer.hpp"
+#include "vault/run_lease.hpp"
 #include "vault/stored_chunks.hpp"
 
 namespace stillpoint::vault {
-
-class PackWriter;
-class RunLease;
 
 /// The writing half of a backup run: its lease, its packs, its index segments.
 /// The order of a run (I1): begin, put…, flush, ready_to_publish, (the caller puts the point), end.
@@ -30,21 +32,35 @@ public:
 
     /// Packs, then the index segments that name them; all durable when it returns.
     Status flush();
-    /// The last check before the point is put: lease alive, no pack that this run relies on was
-    /// condemned meanwhile.
+    /// The last check before the point is put: everything flushed, lease alive, no pack that this
+    /// run relies on condemned meanwhile.
     /// @errors refused, id "vault.lease_lapsed" · busy, id "vault.pack_condemned": run again
     Status ready_to_publish();
     /// Removes the run objects. A store that only lets us add keeps them until gc: not an error.
     void end();
     /// Bytes of packs, index segments and run objects that this run added.
     [[nodiscard]] std::uint64_t stored_total_bytes() const;
+    [[nodiscard]] RunLease& lease() { return *lease_; }
 
 private:
-    ChunkRun(StoredChunks& chunks, std::unique_ptr<RunLease> lease,
-             std::unique_ptr<PackWriter> writer);
+    ChunkRun(StoredChunks& chunks, std::unique_ptr<RunLease> lease);
+    /// False when this run has the chunk already, stored or on its way.
+    bool claim(const chunk::ChunkId& id);
+    Result<bool> known_before(const chunk::ChunkId& id);
+    Result<PutResult> store(const chunk::ChunkId& id, ByteView plaintext, Content content);
+    Status on_durable(DurablePack pack);
+    Status write_segment();
+
     StoredChunks& chunks_;
     std::unique_ptr<RunLease> lease_;
-    std::unique_ptr<PackWriter> writer_;
+    mutable std::mutex mutex_;
+    std::unordered_set<chunk::ChunkId, chunk::ChunkIdHash> claimed_;  // not in a segment yet
+    std::vector<DurablePack> unindexed_;
+    std::size_t unindexed_entries_ = 0;
+    std::set<PackName> relied_on_;  // written, or found to hold a chunk that was put
+    std::uint64_t stored_bytes_ = 0;
+    std::mutex indexing_;                 // one segment at a time
+    std::unique_ptr<PackWriter> writer_;  // last: its threads use all of the above
 };
 
 }  // namespace stillpoint::vault

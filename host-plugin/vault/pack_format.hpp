@@ -1,6 +1,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "chunk/compress.hpp"
 #include "chunk/hash.hpp"
 #include "vault/chunk_store.hpp"
+#include "vault/object_header.hpp"
 #include "vault/vault_core.hpp"
 
 /// Bytes of a pack: header, sealed chunks back to back, sealed directory, trailer.
@@ -45,11 +47,24 @@ struct DirectoryEntry {
 struct PackDirectory {
     Content content = Content::data;
     std::uint64_t pack_bytes = 0;
-    std::array<std::byte, 32> salt{};
-    std::vector<DirectoryEntry> entries;  // by slot
+    Salt salt{};
+    std::vector<DirectoryEntry> entries;            // by slot
+    std::map<std::uint32_t, chunk::ChunkId> bases;  // by slot, codec delta only: what it builds on
 };
 
-/// What a record's seal is bound to.
+/// What a record's seal is bound to (a delta, which this version refuses, also to its base).
 [[nodiscard]] Bytes record_associated(const VaultId& vault, const DirectoryEntry& entry);
+
+/// Bytes that a directory of so many entries (none of them delta) and the trailer take.
+[[nodiscard]] std::size_t directory_bytes(std::size_t entries);
+/// @return sealed directory and trailer, to append to the records
+[[nodiscard]] Bytes seal_directory(const VaultId& vault, const chunk::SealKey& key,
+                                   const PackDirectory& directory);
+/// @return length of the sealed directory
+/// @errors corrupt, id "vault.pack_damaged": no trailer, or one that cannot be true
+[[nodiscard]] Result<std::uint32_t> read_trailer(ByteView trailer, std::uint64_t pack_bytes);
+/// @errors corrupt, id "vault.pack_damaged"
+[[nodiscard]] Result<PackDirectory> open_directory(const VaultId& vault, const chunk::SealKey& key,
+                                                   ByteView sealed, std::uint64_t pack_bytes);
 
 }  // namespace stillpoint::vault

@@ -1,6 +1,9 @@
 #pragma once
-#include <functional>
+#include <map>
 #include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -12,6 +15,8 @@ namespace stillpoint::vault {
 
 class ChunkIndex;
 class PackReader;
+struct IndexHit;
+struct Segment;
 
 /// Where one chunk lies.
 struct ChunkPlace {
@@ -21,7 +26,7 @@ struct ChunkPlace {
 };
 
 /// All chunks that the vault's index names: reading, and what check and stats need.
-/// @threads any, concurrently (refresh: one at a time)
+/// @threads any, concurrently
 class StoredChunks final : public ChunkStore {
 public:
     /// Loads every index segment. A damaged segment is noted (see index_damage), not fatal: its
@@ -51,15 +56,25 @@ public:
     Result<std::shared_ptr<const PackDirectory>> directory(const PackName& pack);
 
     [[nodiscard]] VaultCore& core() const { return *core_; }
-    [[nodiscard]] ChunkIndex& index() const { return *index_; }
-    [[nodiscard]] PackReader& reader() const { return *reader_; }
 
 private:
-    StoredChunks(std::shared_ptr<VaultCore> core, std::unique_ptr<ChunkIndex> index,
-                 std::unique_ptr<PackReader> reader);
+    friend class ChunkRun;
+    explicit StoredChunks(std::shared_ptr<VaultCore> core);
+    Status load_into(ChunkIndex& index, const std::set<std::string>& segments);
+    Status honour_marks();
+    /// A segment that a run of ours put: from now on its chunks are known to every run.
+    Status add_own(const std::string& name, const Segment& segment);
+    /// Where a writer may rely on a chunk being: confirmed and not condemned.
+    Result<std::optional<ChunkPlace>> known(const chunk::ChunkId& id);
+    Result<ChunkPlace> confirm(const chunk::ChunkId& id, const IndexHit& hit);
+    Result<Bytes> read(const chunk::ChunkId& id, const ChunkPlace& place, Content content);
+
     std::shared_ptr<VaultCore> core_;
     std::unique_ptr<ChunkIndex> index_;
     std::unique_ptr<PackReader> reader_;
+    mutable std::mutex refreshing_;
+    std::set<std::string> seen_;                 // segments, also damaged ones
+    std::map<std::string, std::string> damage_;  // text by object
 };
 
 }  // namespace stillpoint::vault

@@ -49,6 +49,8 @@ private:
 /// What all parts of one open vault share.
 /// @threads any, concurrently
 struct VaultCore {
+    VaultCore(BlockStore& its_store, DecodedConfig decoded, chunk::SecretKey master,
+              const env::Clock& its_clock, RandomSource its_random);
     BlockStore& store;  // outlives the core
     VaultConfig config;
     VaultKeys keys;

@@ -1,0 +1,178 @@
+#include "vault/chunk_run.hpp"
+
+#include "vault/index_segment.hpp"
+#include "vault/marks.hpp"
+#include "vault/pack_reader.hpp"
+
+namespace stillpoint::vault {
+namespace {
+
+// A segment is written whenever so many entries wait for one: bounds the memory of a long run to
+// about 30 MB whatever the size of its disks.
+constexpr std::size_t unindexed_entries_max = 1u << 18;
+
+chunk::CompressionPolicy policy_of(const VaultConfig& config, Content content) {
+    // Map nodes are mostly ids: random bytes that no compressor makes smaller.
+    if (content == Content::map) return chunk::CompressionPolicy::none;
+    switch (config.compression) {
+        case Compression::zstd:
+            return chunk::CompressionPolicy::zstd;
+        case Compression::lz4:
+            return chunk::CompressionPolicy::lz4;
+        case Compression::none:
+            break;
+    }
+    return chunk::CompressionPolicy::none;
+}
+
+Segment segment_of(const std::vector<DurablePack>& packs) {
+    Segment segment;
+    for (const DurablePack& pack : packs) {
+        const auto position = static_cast<std::uint32_t>(segment.packs.size());
+        const PackDirectory& directory = pack.directory;
+        const auto records = static_cast<std::uint32_t>(directory.entries.size());
+        segment.packs.push_back({pack.name, static_cast<std::uint32_t>(directory.pack_bytes),
+                                 records, directory.content});
+        for (std::uint32_t slot = 0; slot < records; ++slot) {
+            segment.entries.push_back({index_key(directory.entries[slot].id),
+                                       static_cast<std::uint16_t>(slot), position});
+        }
+    }
+    return segment;
+}
+
+}  // namespace
+
+ChunkRun::ChunkRun(StoredChunks& chunks, std::unique_ptr<RunLease> lease)
+    : chunks_(chunks),
+      lease_(std::move(lease)),
+      writer_(std::make_unique<PackWriter>(
+          chunks.core(), [this](DurablePack pack) { return on_durable(std::move(pack)); })) {}
+
+ChunkRun::~ChunkRun() = default;
+
+Result<std::unique_ptr<ChunkRun>> ChunkRun::begin(StoredChunks& chunks, const std::string& run_id) {
+    SP_ASSIGN(auto lease, RunLease::take(chunks.core(), run_id));
+    SP_TRY(chunks.refresh());
+    return std::unique_ptr<ChunkRun>{new ChunkRun{chunks, std::move(lease)}};  // NOLINT: private
+}
+
+bool ChunkRun::claim(const chunk::ChunkId& id) {
+    const std::scoped_lock lock{mutex_};
+    return claimed_.insert(id).second;
+}
+
+Result<bool> ChunkRun::known_before(const chunk::ChunkId& id) {
+    SP_ASSIGN(const auto place, chunks_.known(id));
+    if (!place) return false;
+    const std::scoped_lock lock{mutex_};
+    claimed_.erase(id);  // found again at the next put; only what is not indexed takes memory
+    relied_on_.insert(place->pack);
+    return true;
+}
+
+Result<PutResult> ChunkRun::store(const chunk::ChunkId& id, ByteView plaintext, Content content) {
+    SP_ASSIGN(const bool known, known_before(id));
+    if (known) return PutResult{};
+    const VaultCore& core = chunks_.core();
+    Bytes scratch;
+    const chunk::Payload payload =
+        core.compressor.compress(policy_of(core.config, content), plaintext, scratch);
+    SP_ASSIGN(const std::uint64_t stored,
+              writer_->append(id, payload, static_cast<std::uint32_t>(plaintext.size()), content));
+    return PutResult{stored};
+}
+
+Result<PutResult> ChunkRun::put(const chunk::ChunkId& id, ByteView plaintext, Content content) {
+    if (plaintext.size() > limits::chunk_bytes_max) {
+        return fail(Errc::invalid, "vault.chunk_bytes", "a chunk is longer than 1 MiB");
+    }
+    if (!claim(id)) {
+        SP_TRY(writer_->state());
+        return PutResult{};
+    }
+    auto stored = store(id, plaintext, content);
+    // Others may have taken our claim for a chunk that is there: the run must not go on.
+    if (!stored) writer_->fail_with(stored.error());
+    return stored;
+}
+
+Result<Bytes> ChunkRun::get(const chunk::ChunkId& id, Content content) {
+    return chunks_.get(id, content);
+}
+
+Status ChunkRun::on_durable(DurablePack pack) {
+    chunks_.reader_->remember(pack.name, pack.directory);
+    bool enough = false;
+    {
+        const std::scoped_lock lock{mutex_};
+        stored_bytes_ += pack.directory.pack_bytes;
+        unindexed_entries_ += pack.directory.entries.size();
+        relied_on_.insert(pack.name);
+        unindexed_.push_back(std::move(pack));
+        enough = unindexed_entries_ >= unindexed_entries_max;
+    }
+    if (enough) return write_segment();
+    return {};
+}
+
+Status ChunkRun::write_segment() {
+    const std::scoped_lock one_at_a_time{indexing_};
+    std::vector<DurablePack> packs;
+    {
+        const std::scoped_lock lock{mutex_};
+        packs.swap(unindexed_);
+        unindexed_entries_ = 0;
+    }
+    if (packs.empty()) return {};
+    const VaultCore& core = chunks_.core();
+    const Segment segment = segment_of(packs);
+    const std::string name = new_segment_name(core.random);
+    const Bytes bytes = encode_segment(core, name, segment);
+    SP_TRY(core.store.put(name, bytes));
+    SP_TRY(chunks_.add_own(name, segment));
+    const std::scoped_lock lock{mutex_};
+    stored_bytes_ += bytes.size();
+    for (const DurablePack& pack : packs) {
+        for (const DirectoryEntry& entry : pack.directory.entries) claimed_.erase(entry.id);
+    }
+    return {};
+}
+
+Status ChunkRun::flush() {
+    SP_TRY(writer_->finish());
+    const Status written = write_segment();
+    if (!written) writer_->fail_with(written.error());
+    return written;
+}
+
+Status ChunkRun::ready_to_publish() {
+    SP_TRY(writer_->state());
+    SP_TRY(lease_->alive());
+    SP_ASSIGN(const Marks marks, load_marks(chunks_.core()));
+    {
+        const std::scoped_lock lock{mutex_};
+        if (!claimed_.empty()) {
+            return fail(Errc::refused, "vault.not_flushed",
+                        "the run holds chunks that are not indexed yet", "flush first");
+        }
+        for (const PackName& pack : marks.packs) {
+            if (!relied_on_.contains(pack)) continue;
+            return fail(Errc::busy, "vault.pack_condemned",
+                        pack.object() + " was condemned by a gc while the run relied on it",
+                        "run the backup again");
+        }
+    }
+    return lease_->alive();  // the marks took time to read
+}
+
+void ChunkRun::end() {
+    lease_->end();
+}
+
+std::uint64_t ChunkRun::stored_total_bytes() const {
+    const std::scoped_lock lock{mutex_};
+    return stored_bytes_ + lease_->stored_bytes();
+}
+
+}  // namespace stillpoint::vault

@@ -1,0 +1,123 @@
+#include "vault/local_store.hpp"
+
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "vault/object_names.hpp"
+
+namespace stillpoint::vault {
+namespace {
+
+constexpr mode_t folder_mode = 0700;
+constexpr mode_t object_mode = 0400;
+constexpr std::chrono::hours stale_after{24};  // longer than any single write takes
+constexpr int folder_depth_max = 4;            // ours need 2
+
+tl::unexpected<Error> store_error(const std::string& name, Error error) {
+    if (error.code == Errc::not_found) {
+        return fail(Errc::not_found, "store.missing", "no object " + name);
+    }
+    if (error.id == "file.short") error.id = "store.short";
+    return fail(std::move(error));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<LocalStore>> LocalStore::open(const env::Path& root,
+                                                     const env::Clock& clock) {
+    std::unique_ptr<LocalStore> store{new LocalStore{root.lexically_normal()}};  // NOLINT: private
+    SP_TRY(store->remove_stale(clock));
+    return store;
+}
+
+Status LocalStore::remove_stale(const env::Clock& clock) const {
+    const env::Path folder = root_ / names::tmp;
+    const auto files = env::list_folder(folder);
+    if (!files) return {};  // no tmp/, or not ours to clean: reading works without
+    for (const std::string& file : *files) {
+        const auto modified = env::modified_at(folder / file);
+        if (modified && *modified + stale_after < clock.wall()) {
+            (void)env::remove_file(folder / file);  // a read-only store stays as it is
+        }
+    }
+    return {};
+}
+
+Status LocalStore::put(const std::string& name, ByteView bytes) {
+    SP_TRY(names::check(name));
+    const env::Path path = root_ / name;
+    SP_TRY(env::make_folders(root_ / names::tmp, folder_mode));
+    SP_TRY(env::make_folders(path.parent_path(), folder_mode));
+    const Status written = env::write_durably(path, bytes, object_mode, root_ / names::tmp);
+    if (!written && written.error().id == "file.exists") {
+        return fail(Errc::busy, "store.exists", "object " + name + " exists");
+    }
+    return written;
+}
+
+Result<Bytes> LocalStore::get(const std::string& name, ByteOffset at, ByteCount length) {
+    SP_TRY(names::check(name));
+    const env::Path path = root_ / name;
+    const auto fd = env::open_file(path, O_RDONLY);
+    if (!fd) return store_error(name, fd.error());
+    // Compared before anything is allocated: the length may come from damaged bytes.
+    const auto have = env::file_size(path);
+    if (!have) return store_error(name, have.error());
+    if (at.raw() > have->raw() || length.raw() > have->raw() - at.raw()) {
+        return fail(Errc::corrupt, "store.short",
+                    "object " + name + " has only " + std::to_string(have->raw()) + " bytes");
+    }
+    Bytes bytes(length.raw());
+    const Status read = env::read_at(fd->get(), at, bytes, path);
+    if (!read) return store_error(name, read.error());
+    return bytes;
+}
+
+Result<ByteCount> LocalStore::size(const std::string& name) {
+    SP_TRY(names::check(name));
+    const auto bytes = env::file_size(root_ / name);
+    if (!bytes) return store_error(name, bytes.error());
+    return *bytes;
+}
+
+Status LocalStore::list_below(const std::string& folder, const std::string& prefix,
+                              std::vector<ObjectInfo>& found) const {
+    if (std::count(folder.begin(), folder.end(), '/') > folder_depth_max) return {};
+    const auto entries = env::list_folder(root_ / folder);
+    if (!entries && entries.error().code == Errc::not_found) return {};
+    if (!entries) return fail(entries.error());
+    for (const std::string& entry : *entries) {
+        const std::string name = folder + entry;
+        const std::size_t common = std::min(name.size(), prefix.size());
+        if (!names::check(name) || name + "/" == names::tmp ||
+            name.compare(0, common, prefix, 0, common) != 0) {
+            continue;
+        }
+        if (std::filesystem::is_directory(std::filesystem::symlink_status(root_ / name))) {
+            SP_TRY(list_below(name + "/", prefix, found));
+        } else if (name.size() >= prefix.size()) {
+            const auto bytes = env::file_size(root_ / name);
+            if (bytes) found.push_back({name, *bytes});
+            if (!bytes && bytes.error().code != Errc::not_found) return fail(bytes.error());
+        }
+    }
+    return {};
+}
+
+Result<std::vector<ObjectInfo>> LocalStore::list(const std::string& prefix) {
+    std::vector<ObjectInfo> found;
+    const std::size_t slash = prefix.rfind('/');
+    const std::string folder = slash == std::string::npos ? "" : prefix.substr(0, slash + 1);
+    SP_TRY(list_below(folder, prefix, found));
+    std::sort(found.begin(), found.end(),
+              [](const ObjectInfo& a, const ObjectInfo& b) { return a.name < b.name; });
+    return found;
+}
+
+Status LocalStore::remove(const std::string& name) {
+    SP_TRY(names::check(name));
+    return env::remove_file(root_ / name);
+}
+
+}  // namespace stillpoint::vault

@@ -1,0 +1,32 @@
+#pragma once
+#include <memory>
+
+#include "env/clock.hpp"
+#include "env/files.hpp"
+#include "vault/block_store.hpp"
+
+namespace stillpoint::vault {
+
+/// Objects as files below one folder; folders 0700, files 0400. Half-written objects live in tmp/
+/// and are removed, by whoever opens the store, when they are older than a day.
+class LocalStore final : public BlockStore {
+public:
+    /// Needs no folder to be there: the first put makes it.
+    static Result<std::unique_ptr<LocalStore>> open(const env::Path& root, const env::Clock& clock);
+
+    Status put(const std::string& name, ByteView bytes) override;
+    Result<Bytes> get(const std::string& name, ByteOffset at, ByteCount length) override;
+    Result<ByteCount> size(const std::string& name) override;
+    Result<std::vector<ObjectInfo>> list(const std::string& prefix) override;
+    Status remove(const std::string& name) override;
+    [[nodiscard]] std::string describe() const override { return root_.string(); }
+
+private:
+    explicit LocalStore(env::Path root) : root_(std::move(root)) {}
+    Status remove_stale(const env::Clock& clock) const;
+    Status list_below(const std::string& folder, const std::string& prefix,
+                      std::vector<ObjectInfo>& found) const;
+    env::Path root_;
+};
+
+}  // namespace stillpoint::vault

@@ -1,0 +1,59 @@
+#include "vault/open_pack.hpp"
+
+#include <algorithm>
+
+#include "base/check.hpp"
+#include "vault/sealed_object.hpp"
+
+namespace stillpoint::vault {
+
+OpenPack::OpenPack(const VaultCore& core, Content content, PackBuffer buffer)
+    : core_(core),
+      buffer_(std::move(buffer)),
+      directory_{content, 0, random_salt(core.random), {}, {}},
+      key_(core.keys.object_key(ObjectKind::pack, directory_.salt)) {
+    Bytes header;
+    write_object_header(header, ObjectKind::pack, directory_.salt);
+    std::copy(header.begin(), header.end(), buffer_.get());
+    used_bytes_ = header.size();
+}
+
+bool OpenPack::fits(std::size_t payload_bytes) const {
+    const std::size_t entries = directory_.entries.size();
+    return entries < pack_records_max && used_bytes_ + payload_bytes + chunk::seal_overhead_bytes +
+                                                 directory_bytes(entries + 1) <=
+                                             core_.config.pack_bytes;
+}
+
+DirectoryEntry OpenPack::reserve(const chunk::ChunkId& id, const chunk::Payload& payload,
+                                 std::uint32_t plain_bytes, std::uint32_t* slot) {
+    const std::size_t stored = payload.bytes.size() + chunk::seal_overhead_bytes;
+    const DirectoryEntry entry{id, payload.codec, plain_bytes, static_cast<std::uint32_t>(stored),
+                               used_bytes_};
+    *slot = static_cast<std::uint32_t>(directory_.entries.size());
+    directory_.entries.push_back(entry);
+    used_bytes_ += stored;
+    return entry;
+}
+
+void OpenPack::seal(std::uint32_t slot, const DirectoryEntry& entry, ByteView payload) const {
+    key_.seal(slot, record_associated(core_.keys.vault_id(), entry), payload,
+              std::span{buffer_.get() + entry.offset, entry.stored_bytes});
+}
+
+Result<ByteView> OpenPack::complete() {
+    const Bytes tail = seal_directory(core_.keys.vault_id(), key_, directory_);
+    SP_CHECK(used_bytes_ + tail.size() <= core_.config.pack_bytes);
+    std::copy(tail.begin(), tail.end(), buffer_.get() + used_bytes_);
+    const ByteView pack{buffer_.get(), used_bytes_ + tail.size()};
+    // Read back before it gets a name: what cannot be opened here never could be.
+    SP_ASSIGN(const PackDirectory again,
+              open_directory(core_.keys.vault_id(), key_,
+                             ByteView{tail}.first(tail.size() - pack_trailer_bytes), pack.size()));
+    SP_CHECK(again.entries == directory_.entries);
+    directory_.pack_bytes = pack.size();
+    used_bytes_ = pack.size();
+    return pack;
+}
+
+}  // namespace stillpoint::vault

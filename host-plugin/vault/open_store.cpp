@@ -1,0 +1,31 @@
+#include "vault/local_store.hpp"
+#include "vault/vault.hpp"
+
+namespace stillpoint::vault {
+namespace {
+
+constexpr std::string_view file_scheme = "file://";
+
+tl::unexpected<Error> bad_url(const std::string& url, const std::string& text) {
+    return fail(Errc::invalid, "vault.url", "'" + url + "' " + text,
+                "file:///absolute/path or an absolute path");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<BlockStore>> open_store(const std::string& url) {
+    if (url.starts_with("s3://")) {
+        return fail(Errc::unsupported, "vault.store_unsupported",
+                    "this version cannot use an object store (" + url + ")",
+                    "use a folder: file:///path");
+    }
+    const std::string path = url.starts_with(file_scheme) ? url.substr(file_scheme.size()) : url;
+    if (url.find("://") != std::string::npos && path.size() == url.size()) {
+        return bad_url(url, "is of a kind that is not known");
+    }
+    if (!path.starts_with('/')) return bad_url(url, "does not name an absolute path");
+    SP_ASSIGN(auto store, LocalStore::open(path, env::SystemClock{}));
+    return std::unique_ptr<BlockStore>{std::move(store)};
+}
+
+}  // namespace stillpoint::vault

@@ -1,0 +1,113 @@
+#include "vault/pack_reader.hpp"
+
+#include "base/check.hpp"
+#include "base/hex.hpp"
+#include "vault/sealed_object.hpp"
+
+namespace stillpoint::vault {
+namespace {
+
+// About 600 directories of full data packs, 19 GiB of vault; map packs have fewer, longer ones.
+constexpr std::size_t cache_bytes_max = 20u << 20;
+
+std::size_t weight_of(const PackDirectory& directory) {
+    return 1024 + directory.entries.size() * sizeof(DirectoryEntry);
+}
+
+tl::unexpected<Error> pack_error(const PackName& name, const Error& cause) {
+    const bool missing = cause.code == Errc::not_found;
+    if (!missing && cause.code != Errc::corrupt) return fail(in_step(name.object(), cause));
+    return fail(Errc::corrupt, "vault.pack_damaged",
+                name.object() + (missing ? " is missing" : ": " + cause.text));
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const PackReader::Loaded>> PackReader::load(const PackName& name) const {
+    const std::string object = name.object();
+    SP_ASSIGN(const ByteCount size, core_.store.size(object));
+    const std::uint64_t bytes = size.raw();
+    if (bytes < object_header_bytes + pack_trailer_bytes) {
+        return fail(Errc::corrupt, "vault.pack_damaged", "shorter than any pack");
+    }
+    SP_ASSIGN(const Bytes head,
+              core_.store.get(object, ByteOffset{0}, ByteCount{object_header_bytes}));
+    SP_ASSIGN(const Salt salt, read_object_header(head, ObjectKind::pack));
+    const std::uint64_t trailer_at = bytes - pack_trailer_bytes;
+    SP_ASSIGN(const Bytes trailer,
+              core_.store.get(object, ByteOffset{trailer_at}, ByteCount{pack_trailer_bytes}));
+    SP_ASSIGN(const std::uint32_t sealed_bytes, read_trailer(trailer, bytes));
+    SP_ASSIGN(const Bytes sealed, core_.store.get(object, ByteOffset{trailer_at - sealed_bytes},
+                                                  ByteCount{sealed_bytes}));
+    chunk::SealKey key = core_.keys.object_key(ObjectKind::pack, salt);
+    SP_ASSIGN(PackDirectory directory, open_directory(core_.keys.vault_id(), key, sealed, bytes));
+    directory.salt = salt;
+    return std::make_shared<const Loaded>(Loaded{std::move(directory), std::move(key)});
+}
+
+std::shared_ptr<const PackReader::Loaded> PackReader::cached(const PackName& name) {
+    const std::scoped_lock lock{mutex_};
+    const auto found = slots_.find(name);
+    if (found == slots_.end()) return nullptr;
+    newest_first_.splice(newest_first_.begin(), newest_first_, found->second.age);
+    return found->second.loaded;
+}
+
+void PackReader::keep(const PackName& name, const std::shared_ptr<const Loaded>& loaded) {
+    const std::scoped_lock lock{mutex_};
+    if (slots_.contains(name)) return;  // another thread loaded it meanwhile
+    newest_first_.push_front(name);
+    slots_.emplace(name, Slot{loaded, newest_first_.begin()});
+    cached_bytes_ += weight_of(loaded->directory);
+    while (cached_bytes_ > cache_bytes_max && newest_first_.size() > 1) {
+        const auto oldest = slots_.find(newest_first_.back());
+        cached_bytes_ -= weight_of(oldest->second.loaded->directory);
+        slots_.erase(oldest);
+        newest_first_.pop_back();
+    }
+}
+
+Result<std::shared_ptr<const PackReader::Loaded>> PackReader::loaded(const PackName& name) {
+    if (auto known = cached(name)) return known;
+    auto fresh = load(name);
+    if (!fresh) return pack_error(name, fresh.error());
+    keep(name, *fresh);
+    return std::move(*fresh);
+}
+
+Result<std::shared_ptr<const PackDirectory>> PackReader::directory(const PackName& name) {
+    SP_ASSIGN(const auto pack, loaded(name));
+    return std::shared_ptr<const PackDirectory>{pack, &pack->directory};
+}
+
+Result<Bytes> PackReader::record(const PackName& name, std::uint32_t slot) {
+    SP_ASSIGN(const auto pack, loaded(name));
+    SP_CHECK(slot < pack->directory.entries.size());
+    const DirectoryEntry& entry = pack->directory.entries[slot];
+    auto sealed =
+        core_.store.get(name.object(), ByteOffset{entry.offset}, ByteCount{entry.stored_bytes});
+    if (!sealed) return pack_error(name, sealed.error());
+    const Bytes associated = record_associated(core_.keys.vault_id(), entry);
+    const auto payload = pack->key.open(slot, associated, *sealed);
+    auto plaintext = payload ? core_.compressor.decompress(entry.codec, *payload, entry.plain_bytes)
+                             : Result<Bytes>{fail(payload.error())};
+    if (plaintext || plaintext.error().code == Errc::unsupported) return plaintext;
+    return fail(Errc::corrupt, "vault.chunk_damaged",
+                "chunk " + to_hex(entry.id.view()) + " in " + name.object() +
+                    " is damaged (bytes " + std::to_string(entry.offset) + " to " +
+                    std::to_string(entry.offset + entry.stored_bytes) + ")");
+}
+
+void PackReader::remember(const PackName& name, PackDirectory directory) {
+    chunk::SealKey key = core_.keys.object_key(ObjectKind::pack, directory.salt);
+    keep(name, std::make_shared<const Loaded>(Loaded{std::move(directory), std::move(key)}));
+}
+
+void PackReader::forget_all() {
+    const std::scoped_lock lock{mutex_};
+    slots_.clear();
+    newest_first_.clear();
+    cached_bytes_ = 0;
+}
+
+}  // namespace stillpoint::vault

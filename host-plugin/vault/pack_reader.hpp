@@ -1,0 +1,50 @@
+#pragma once
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "vault/pack_format.hpp"
+
+namespace stillpoint::vault {
+
+/// Reads packs: their directories, through a bounded cache, and single records.
+/// @threads any, concurrently
+class PackReader {
+public:
+    explicit PackReader(const VaultCore& core) : core_(core) {}
+
+    /// @errors corrupt, id "vault.pack_damaged": missing, cut, or the directory's seal is broken ·
+    ///         io and the like
+    Result<std::shared_ptr<const PackDirectory>> directory(const PackName& name);
+    /// One record's plaintext, its seal checked; the id is not (a map node's id is not over these
+    /// bytes).
+    /// @param slot below the number of the directory's entries
+    /// @errors corrupt, id "vault.chunk_damaged" or as directory() · unsupported, id "chunk.codec"
+    Result<Bytes> record(const PackName& name, std::uint32_t slot);
+    /// Puts the directory of a pack just written where reading it would have put it.
+    void remember(const PackName& name, PackDirectory directory);
+    void forget_all();
+
+private:
+    struct Loaded {
+        PackDirectory directory;
+        chunk::SealKey key;
+    };
+    struct Slot {
+        std::shared_ptr<const Loaded> loaded;
+        std::list<PackName>::iterator age;
+    };
+    Result<std::shared_ptr<const Loaded>> load(const PackName& name) const;
+    Result<std::shared_ptr<const Loaded>> loaded(const PackName& name);
+    std::shared_ptr<const Loaded> cached(const PackName& name);
+    void keep(const PackName& name, const std::shared_ptr<const Loaded>& loaded);
+
+    const VaultCore& core_;
+    std::mutex mutex_;
+    std::map<PackName, Slot> slots_;
+    std::list<PackName> newest_first_;
+    std::size_t cached_bytes_ = 0;
+};
+
+}  // namespace stillpoint::vault

@@ -1,0 +1,137 @@
+#include "vault/pack_writer.hpp"
+
+#include <chrono>
+
+namespace stillpoint::vault {
+namespace {
+
+// A store that has not finished one pack of 32 MiB in this time will not.
+constexpr std::chrono::minutes store_stall_max{10};
+
+tl::unexpected<Error> stalled() {
+    return fail(Errc::timeout, "vault.store_stalled",
+                "the store has not taken a pack for 10 minutes", "check the store");
+}
+
+}  // namespace
+
+PackWriter::PackWriter(const VaultCore& core, OnDurable on_durable)
+    : core_(core), on_durable_(std::move(on_durable)) {
+    for (std::size_t i = 0; i < packs_in_flight_max; ++i) {
+        threads_.emplace_back([this] { write_packs(); });
+    }
+}
+
+PackWriter::~PackWriter() {
+    fail_with(Error{Errc::cancelled, "vault.run_abandoned", "the run was given up", {}});
+    queue_.close();
+    for (std::thread& thread : threads_) thread.join();
+}
+
+void PackWriter::fail_with(const Error& error) {
+    const std::scoped_lock lock{mutex_};
+    if (!broken_) broken_ = error;
+    changed_.notify_all();
+}
+
+Status PackWriter::state() const {
+    const std::scoped_lock lock{mutex_};
+    if (broken_) return fail(*broken_);
+    return {};
+}
+
+Result<std::uint64_t> PackWriter::append(const chunk::ChunkId& id, const chunk::Payload& payload,
+                                         std::uint32_t plain_bytes, Content content) {
+    FillingPtr filling;
+    DirectoryEntry entry;
+    std::uint32_t slot = 0;
+    {
+        // Only slot and offset are decided under the lock; the sealing runs beside others.
+        Lock lock{mutex_};
+        SP_ASSIGN(filling, room_for(lock, payload.bytes.size(), content));
+        entry = filling->pack.reserve(id, payload, plain_bytes, &slot);
+        ++filling->sealing;
+    }
+    filling->pack.seal(slot, entry, payload.bytes);
+    sealed(filling);
+    return entry.stored_bytes;
+}
+
+Result<PackWriter::FillingPtr> PackWriter::room_for(Lock& lock, std::size_t payload_bytes,
+                                                    Content content) {
+    FillingPtr& open = open_.at(static_cast<std::size_t>(content));
+    while (true) {
+        if (broken_) return fail(*broken_);
+        if (open && open->pack.fits(payload_bytes)) return open;
+        if (open) retire(open);
+        if (in_memory_ < packs_in_memory_max) {
+            ++in_memory_;
+            open = std::make_shared<Filling>(core_, content, take_buffer());
+        } else {
+            SP_TRY(wait_for_buffer(lock));  // meanwhile another thread may have opened the next
+        }
+    }
+}
+
+Status PackWriter::wait_for_buffer(Lock& lock) {
+    const std::uint64_t before = left_;
+    if (changed_.wait_for(lock, store_stall_max, [&] { return broken_ || left_ != before; })) {
+        return {};
+    }
+    return stalled();
+}
+
+PackBuffer PackWriter::take_buffer() {
+    if (spare_.empty()) return std::make_unique_for_overwrite<std::byte[]>(core_.config.pack_bytes);
+    PackBuffer buffer = std::move(spare_.back());
+    spare_.pop_back();
+    return buffer;
+}
+
+void PackWriter::retire(FillingPtr& filling) {
+    filling->retired = true;
+    ++on_the_way_;
+    if (filling->sealing == 0) queue_.push(filling);  // never waits: as long as packs in memory
+    filling.reset();
+}
+
+void PackWriter::sealed(const FillingPtr& filling) {
+    const std::scoped_lock lock{mutex_};
+    if (--filling->sealing == 0 && filling->retired) queue_.push(filling);
+}
+
+Status PackWriter::finish() {
+    Lock lock{mutex_};
+    for (FillingPtr& open : open_) {
+        if (open) retire(open);
+    }
+    while (on_the_way_ > 0) SP_TRY(wait_for_buffer(lock));
+    if (broken_) return fail(*broken_);
+    return {};
+}
+
+void PackWriter::write_packs() {
+    while (auto next = queue_.pop()) {
+        Filling& filling = **next;
+        // After a failure packs are only dropped: nothing of this run may count any more.
+        const Status written = state() ? write(filling) : Status{};
+        if (!written) fail_with(written.error());
+        const std::scoped_lock lock{mutex_};
+        spare_.push_back(filling.pack.take_buffer());
+        --in_memory_;
+        --on_the_way_;
+        ++left_;
+        changed_.notify_all();
+    }
+}
+
+Status PackWriter::write(Filling& filling) {
+    SP_ASSIGN(const ByteView bytes, filling.pack.complete());
+    const PackName name{chunk::sha256(bytes)};
+    const Status put = core_.store.put(name.object(), bytes);
+    // Taken can only mean: by these very bytes, put before an answer that got lost.
+    if (!put && put.error().id != "store.exists") return put;
+    return on_durable_({name, filling.pack.take_directory()});
+}
+
+}  // namespace stillpoint::vault
