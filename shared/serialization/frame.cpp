@@ -47,6 +47,8 @@ void FrameReader::feed(ByteView bytes) {
     // Moving what is left only after a whole frame's worth was read keeps the moves linear.
     if (start_ >= whole_frame_bytes_max) {
         buffer_.erase(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(start_));
+        dropped_bytes_ += start_;
+        give_up_end_ -= std::min(give_up_end_, start_);
         start_ = 0;
     }
     buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
@@ -79,7 +81,7 @@ std::optional<Frame> FrameReader::next() {
 }
 
 void FrameReader::give_up_partial() {
-    if (!unread().empty()) skip(1);
+    give_up_end_ = buffer_.size();
 }
 
 /// Skips to the next magic, or to what may be the beginning of one. @return whether a whole one is
@@ -112,10 +114,10 @@ FrameReader::Look FrameReader::look_at_header(Header& header) {
     header.payload_bytes = *reader.u32();
     header.crc = *reader.u32();
     if (header.payload_bytes > limits::frame_bytes_max) return Look::skip;
-    if (header.frame_bytes() > check_credit_bytes_ && header.frame_bytes() <= unread().size()) {
-        return Look::skip;
+    if (header.frame_bytes() > unread().size()) {
+        return start_ < give_up_end_ ? Look::skip : Look::more;
     }
-    if (header.frame_bytes() > unread().size()) return Look::more;
+    if (header.frame_bytes() > check_credit_bytes_) return Look::skip;
     return checksum_ok(header) ? Look::found : Look::skip;
 }
 

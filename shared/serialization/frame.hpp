@@ -40,10 +40,14 @@ public:
     /// @return the next whole frame; nullopt: feed more. Garbage and damaged frames are skipped and
     /// counted.
     [[nodiscard]] std::optional<Frame> next();
-    /// Stops waiting for the rest of a frame that began and goes on behind its start. A sender
-    /// writes a frame in one go, so call this when nothing came for half a second: the beginning
-    /// was what an earlier sender left behind, and would swallow what follows. Then call next().
+    /// Stops waiting for the rest of frames that began in what was fed so far. A sender writes a
+    /// frame in one go, so call this when one has been awaited for half a second: its beginning is
+    /// what an earlier sender left behind, and would swallow what follows. Then call next().
     void give_up_partial();
+    /// Whether the beginning of a frame is waited on; with `position` (bytes of the stream before
+    /// it) a caller sees whether it is still the same one.
+    [[nodiscard]] bool waiting() const { return start_ < buffer_.size(); }
+    [[nodiscard]] std::uint64_t position() const { return dropped_bytes_ + start_; }
     [[nodiscard]] std::uint64_t skipped_bytes() const { return skipped_bytes_; }
     /// Frames with a sound header whose checksum was wrong.
     [[nodiscard]] std::uint64_t damaged_frames() const { return damaged_frames_; }
@@ -61,6 +65,8 @@ private:
 
     Bytes buffer_;
     std::size_t start_ = 0;
+    std::size_t give_up_end_ = 0;      // what begins before this index is not waited for
+    std::uint64_t dropped_bytes_ = 0;  // of the stream, before the buffer
     std::uint64_t check_credit_bytes_ = 0;
     std::uint64_t skipped_bytes_ = 0;
     std::uint64_t damaged_frames_ = 0;
