@@ -1,6 +1,7 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "env/cancel.hpp"
 #include "env/clock.hpp"
@@ -12,9 +13,16 @@
 /// the backup.
 namespace stillpoint::guest {
 
+inline constexpr std::size_t guest_log_lines_max =
+    256;  // of at most 1 KiB each; later ones are dropped
+inline constexpr env::Nanoseconds hello_interval = std::chrono::milliseconds{500};
+inline constexpr env::Nanoseconds cancel_budget = std::chrono::seconds{2};  // for Cancel's answer
+
 /// A conversation with the extension in one guest. @threads one at a time
 /// Every call: @errors timeout · cancelled · io (port closed) · corrupt, id "guest.protocol" ·
-/// refused, id "guest.error" with the guest's own code in the text
+/// refused or busy (retriable), id "guest.error" with the guest's own code in the text
+/// thaw, finish and cancel go through even when the job was cancelled: only their deadline ends
+/// them.
 class GuestClient {
 public:
     virtual ~GuestClient() = default;
@@ -33,6 +41,8 @@ public:
     virtual void cancel(const std::string& reason) noexcept = 0;
     /// One round trip. @return nanoseconds
     virtual Result<env::Nanoseconds> ping(const env::Deadline& deadline) = 0;
+    /// What the guest logged since the last call; at most guest_log_lines_max lines are kept.
+    [[nodiscard]] virtual std::vector<serialization::Log> take_logs() { return {}; }
 };
 
 /// Connects to the port's socket and greets; good only once Welcome came (QEMU queues a second
