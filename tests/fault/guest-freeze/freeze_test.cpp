@@ -1,0 +1,236 @@
+#include <doctest/doctest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <optional>
+
+#include "support.hpp"
+
+using namespace stillpoint;
+using namespace stillpoint::linux_guest;
+using namespace stillpoint::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Nanoseconds a_moment = 100ms;  // long enough for a writer that is not blocked
+
+struct World {
+    TempFolder folder;
+    LoopFs one{folder.path(), "one", "ext4"};
+    LoopFs two{folder.path(), "two", "xfs"};
+    os::PlainWaiter waiter;
+
+    FreezeRun frozen(FreezeBudgets budgets = {}) {
+        FreezeRun run = FreezeRun::start(plan_below(folder.path()), waiter).value();
+        REQUIRE(run.sync(waiter));
+        REQUIRE(run.freeze(budgets, waiter));
+        return run;
+    }
+    /// Both filesystems take writes again before `span` has passed.
+    bool writable_within(Nanoseconds span) const {
+        const Nanoseconds until = os::boottime() + span;
+        const Writer first{one.point()};
+        const Writer second{two.point()};
+        return first.done_within(until - os::boottime()) &&
+               second.done_within(until - os::boottime());
+    }
+    bool no_process_left() const {
+        return eventually(slack, [] {
+            os::reap_finished();
+            return processes_named("sp-watchdog", ::getpid()).empty() &&
+                   processes_named("sp-rescuer", ::getpid()).empty() &&
+                   processes_named("sp-freezer", ::getpid()).empty();
+        });
+    }
+};
+
+pid_t only(const std::string& name, pid_t parent = ::getpid()) {
+    const auto found = processes_named(name, parent);
+    REQUIRE(!found.empty());
+    return found.front();
+}
+
+}  // namespace
+
+TEST_CASE("guest-freeze: writers are blocked from freeze to thaw and the evidence says so") {
+    World world;
+    FreezeRun run = world.frozen();
+    const Writer first{world.one.point()};
+    const Writer second{world.two.point()};
+    CHECK(!first.done_within(a_moment));
+    CHECK(!second.done_within(a_moment));
+    CHECK(run.tend());
+    for (const auto& evidence : run.frozen_evidence()) {
+        CHECK(evidence.quiesced);
+        CHECK(evidence.duration_ns > 0);
+    }
+    const ThawReport report = run.thaw(world.waiter);
+    CHECK(report.held);
+    CHECK(report.problem.empty());
+    REQUIRE(report.evidence.size() == 2);
+    CHECK(report.evidence[0].name == world.one.point());
+    CHECK(report.evidence[0].type == "ext4");
+    CHECK(report.evidence[0].quiesced);
+    CHECK(report.evidence[0].duration_ns >= (2 * a_moment).count());
+    CHECK(first.done_within(slack));
+    CHECK(second.done_within(slack));
+    CHECK(run.first_freeze() < run.frozen());
+    CHECK(run.frozen() < report.thaw);
+    CHECK(report.thaw < report.thawed);
+    CHECK(world.no_process_left());
+}
+
+TEST_CASE("guest-freeze: a foreign freeze is respected and ours is rolled back") {
+    World world;
+    REQUIRE(world.two.foreign_freeze() == 0);
+    FreezeRun run = FreezeRun::start(plan_below(world.folder.path()), world.waiter).value();
+    REQUIRE(run.sync(world.waiter));
+    const Status frozen = run.freeze({}, world.waiter);
+    REQUIRE(!frozen);
+    CHECK(frozen.error().id == "freeze.foreign");
+    CHECK(frozen.error().text.find(world.two.point().string()) != std::string::npos);
+    const ThawReport report = run.thaw(world.waiter);
+    CHECK(!report.held);
+    CHECK(Writer{world.one.point()}.done_within(slack));
+    CHECK(world.two.foreign_freeze() == EBUSY);
+    CHECK(world.two.foreign_thaw() == 0);
+}
+
+TEST_CASE("guest-freeze: a foreign freeze survives the death of the agent's line as well") {
+    World world;
+    REQUIRE(world.two.foreign_freeze() == 0);
+    {
+        FreezeRun run = FreezeRun::start(plan_below(world.folder.path()), world.waiter).value();
+        CHECK(!run.freeze({}, world.waiter));
+    }  // never thawed by the agent: the watchdog's work
+    CHECK(Writer{world.one.point()}.done_within(slack));
+    CHECK(world.no_process_left());
+    CHECK(world.two.foreign_thaw() == 0);
+}
+
+TEST_CASE("guest-freeze: somebody else's thaw in the window costs the claim") {
+    World world;
+    FreezeRun run = world.frozen();
+    REQUIRE(world.one.foreign_thaw() == 0);
+    const ThawReport report = run.thaw(world.waiter);
+    CHECK(!report.held);
+    CHECK(!report.evidence[0].quiesced);
+    CHECK(report.evidence[0].note == "was thawed by somebody else");
+    CHECK(report.evidence[1].quiesced);
+    CHECK(!report.problem.empty());
+}
+
+TEST_CASE("guest-freeze: a loop device's filesystem is frozen before and thawed after its base") {
+    World world;
+    const LoopFs upper{world.two.point(), "upper", "ext4"};
+    FreezePlan plan = plan_below(world.folder.path());
+    REQUIRE(plan.targets.size() == 3);
+    CHECK(plan.targets[0].name == upper.point());
+    CHECK(plan.targets[0].level == plan.targets[1].level + 1);
+    CHECK(plan.targets[2].level == plan.targets[1].level);
+    for (int round = 0; round < 3; ++round) {
+        FreezeRun run = world.frozen();
+        CHECK(run.thaw(world.waiter).held);
+    }
+    CHECK(Writer{upper.point()}.done_within(slack));
+}
+
+TEST_CASE("guest-freeze: the deadline counts from the first freeze and thaws without the agent") {
+    World world;
+    FreezeRun run = world.frozen({.freeze = 5s, .hold = 300ms});
+    CHECK(!Writer{world.one.point()}.done_within(a_moment));
+    CHECK(world.writable_within(300ms + slack));
+    CHECK(eventually(slack, [&] { return !run.tend(); }));
+    CHECK(run.tend().error().id == "freeze.deadline");
+    const ThawReport report = run.thaw(world.waiter);
+    CHECK(!report.held);
+    CHECK(!report.evidence[0].quiesced);
+    CHECK(report.problem.find("deadline") != std::string::npos);
+}
+
+TEST_CASE("guest-freeze: kill -9 of a freezer in the window") {
+    World world;
+    FreezeRun run = world.frozen();
+    ::kill(only("sp-freezer"), SIGKILL);
+    CHECK(eventually(slack, [&] { return !run.tend(); }));
+    const ThawReport report = run.thaw(world.waiter);
+    CHECK(!report.held);
+    CHECK(report.problem.find("died") != std::string::npos);
+    CHECK(world.writable_within(slack));
+    CHECK(world.no_process_left());
+}
+
+TEST_CASE("guest-freeze: kill -9 of the watchdog in the window") {
+    World world;
+    FreezeRun run = world.frozen();
+    ::kill(only("sp-watchdog"), SIGKILL);
+    CHECK(world.writable_within(slack));  // the rescuers act by themselves
+    CHECK(eventually(slack, [&] { return !run.tend(); }));
+    CHECK(!run.thaw(world.waiter).held);
+}
+
+TEST_CASE("guest-freeze: kill -9 of watchdog and rescuers leaves the freezers to thaw") {
+    World world;
+    FreezeRun run = world.frozen();
+    for (const pid_t rescuer : processes_named("sp-rescuer", ::getpid())) ::kill(rescuer, SIGKILL);
+    ::kill(only("sp-watchdog"), SIGKILL);
+    CHECK(eventually(slack, [&] { return !run.tend(); }));
+    CHECK(!run.thaw(world.waiter).held);
+    CHECK(world.writable_within(slack));
+}
+
+TEST_CASE("guest-freeze: kill -9 and SIGSTOP of the agent in the window") {
+    World world;
+    for (const int number : {SIGKILL, SIGSTOP}) {
+        CAPTURE(number);
+        os::FdPair ready = os::make_pipe().value();
+        const pid_t agent = ::fork();
+        if (agent == 0) {
+            FreezeRun run = world.frozen({.freeze = 5s, .hold = 30s});
+            const char byte = 'f';
+            if (::write(ready.second.get(), &byte, 1) != 1) ::_exit(1);
+            for (;;) ::pause();
+        }
+        char byte = 0;
+        REQUIRE(::read(ready.first.get(), &byte, 1) == 1);
+        CHECK(!Writer{world.one.point()}.done_within(a_moment));
+        ::kill(agent, number);
+        // A stopped agent is noticed by its silence.
+        const Nanoseconds budget = number == SIGSTOP ? heartbeats_missed_max * heartbeat_every : 0s;
+        CHECK(world.writable_within(budget + slack));
+        ::kill(agent, SIGKILL);
+        ::waitpid(agent, nullptr, 0);
+    }
+}
+
+TEST_CASE("guest-freeze: an agent destroyed while frozen leaves nothing frozen") {
+    World world;
+    { const FreezeRun run = world.frozen(); }
+    CHECK(world.writable_within(slack));
+    CHECK(world.no_process_left());
+}
+
+TEST_CASE("guest-freeze: a cancel in the window's making leaves the thaw to do") {
+    World world;
+    class Cancelling final : public os::Waiter {
+    public:
+        os::WaitEnd wait(std::span<pollfd> watched, Nanoseconds until) override {
+            return cancel ? os::WaitEnd::cancelled : plain_.wait(watched, until);
+        }
+        bool cancel = false;
+
+    private:
+        os::PlainWaiter plain_;
+    } waiter;
+    FreezeRun run = FreezeRun::start(plan_below(world.folder.path()), waiter).value();
+    waiter.cancel = true;
+    const Status frozen = run.freeze({}, waiter);
+    REQUIRE(!frozen);
+    CHECK(frozen.error().code == Errc::cancelled);
+    CHECK(!run.thaw(waiter).held);
+    CHECK(run.stuck().empty());
+    CHECK(world.writable_within(slack));
+}

@@ -1,0 +1,145 @@
+#include "support.hpp"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <fstream>
+#include <map>
+#include <stdexcept>
+
+namespace stillpoint::test {
+namespace {
+
+using namespace linux_guest;
+
+int on_folder(const fs::path& folder, unsigned long request) {
+    const os::UniqueFd fd{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    return ::ioctl(fd.get(), request, 0) == 0 ? 0 : errno;
+}
+
+bool writes_a_file(const fs::path& folder) {
+    const os::UniqueFd fd{
+        ::open((folder / "written").c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
+    return fd.valid() && ::write(fd.get(), "x", 1) == 1;
+}
+
+}  // namespace
+
+bool enter_private_mounts() {
+    return ::geteuid() == 0 && ::unshare(CLONE_NEWNS) == 0 &&
+           ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+}
+
+bool shell(const std::string& command) {
+    return std::system(("{ " + command + "; } >/dev/null 2>&1").c_str()) == 0;
+}
+
+TempFolder::TempFolder() {
+    std::string name = fs::temp_directory_path() / "stillpoint-freeze-XXXXXX";
+    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
+    path_ = name;
+}
+
+TempFolder::~TempFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+}
+
+LoopFs::LoopFs(const fs::path& folder, const std::string& name, const std::string& type)
+    : image_(folder / (name + ".img")), point_(folder / name) {
+    const std::string size = type == "xfs" ? "400M" : "64M";
+    fs::create_directories(point_);
+    const bool made = shell("truncate -s " + size + " " + image_.string()) &&
+                      shell("mkfs." + type + " -q " + image_.string()) &&
+                      shell("mount -o loop " + image_.string() + " " + point_.string());
+    if (!made) throw std::runtime_error("cannot mount a " + type + " on a loop device");
+}
+
+LoopFs::~LoopFs() {
+    shell("umount " + point_.string() + " || umount -l " + point_.string());
+    std::error_code ignored;
+    fs::remove(image_, ignored);
+}
+
+int LoopFs::foreign_freeze() const {
+    return on_folder(point_, FIFREEZE);
+}
+
+int LoopFs::foreign_thaw() const {
+    return on_folder(point_, FITHAW);
+}
+
+Writer::Writer(const fs::path& folder) {
+    os::FdPair pipe = os::make_pipe().value();
+    pid_ = ::fork();
+    if (pid_ == 0) {
+        const char done = writes_a_file(folder) ? 'y' : 'n';
+        ::_exit(::write(pipe.second.get(), &done, 1) == 1 ? 0 : 1);
+    }
+    result_ = std::move(pipe.first);
+}
+
+Writer::~Writer() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, done_within(slack) ? 0 : WNOHANG);
+}
+
+bool Writer::done_within(Nanoseconds span) const {
+    pollfd ready{result_.get(), POLLIN, 0};
+    return ::poll(&ready, 1, os::poll_ms(Nanoseconds{0}, span)) > 0;
+}
+
+FreezePlan plan_below(const fs::path& folder) {
+    const std::string text = os::read_file("/proc/self/mountinfo", mountinfo_bytes_max).value();
+    const MountTable mounts = MountTable::parse(text).value();
+    FreezePlan plan = plan_freeze(mounts, read_sysfs(mounts), {}).value();
+    const auto foreign = [&](const auto& entry) {
+        return !entry.name.starts_with(folder.string() + "/");
+    };
+    std::erase_if(plan.targets, foreign);
+    std::erase_if(plan.uncovered, foreign);
+    return plan;
+}
+
+std::vector<pid_t> processes_named(const std::string& name, pid_t parent) {
+    std::map<pid_t, std::pair<pid_t, std::string>> all;  // pid -> parent, name
+    for (const auto& entry : fs::directory_iterator("/proc")) {
+        const pid_t pid = std::atoi(entry.path().filename().c_str());
+        std::ifstream stat{entry.path() / "stat"};
+        std::string line;
+        if (pid == 0 || !std::getline(stat, line)) continue;
+        const std::size_t open = line.find('(');
+        const std::size_t close = line.rfind(')');
+        const char state = line[close + 2];
+        if (state == 'Z' || state == 'X') continue;
+        all[pid] = {std::atoi(line.c_str() + close + 4), line.substr(open + 1, close - open - 1)};
+    }
+    std::vector<pid_t> found;
+    for (const auto& [pid, process] : all) {
+        const auto above = all.find(process.first);
+        const bool related =
+            process.first == parent || (above != all.end() && above->second.first == parent);
+        if (related && process.second == name) found.push_back(pid);
+    }
+    return found;
+}
+
+bool eventually(Nanoseconds span, const std::function<bool()>& condition) {
+    const Nanoseconds until = os::boottime() + span;
+    while (!condition()) {
+        if (os::boottime() > until) return false;
+        ::poll(nullptr, 0, 5);
+    }
+    return true;
+}
+
+}  // namespace stillpoint::test
