@@ -22,7 +22,8 @@ import tiny_guest
 INSIDE = "STILLPOINT_LAB"
 GUEST = "STILLPOINT_LAB_GUEST"
 SKIP_STATUS = 77
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 
 
 def skip(reason):
@@ -36,21 +37,26 @@ def build_folder():
     return pathlib.Path(os.environ.get("STILLPOINT_BUILD") or ROOT / "build")
 
 
-def enter():
-    """Runs the rest of the program inside fresh namespaces; returns only there."""
+def enter(libvirt=False):
+    """Runs the rest of the program inside fresh namespaces; returns only there.
+    @param libvirt beside a libvirtd of its own, reached by $LIBVIRT_DEFAULT_URI"""
     if INSIDE in os.environ:
-        prepare_namespace()
+        if os.getpid() == 1:
+            prepare_namespace(os.environ[INSIDE])
         return
-    guest = tiny_guest.base()  # may have to be fetched: inside there is no network
+    # The kernel may have to be fetched, and inside there is no network.
+    environment = os.environ | {GUEST: str(tiny_guest.base()), "LC_ALL": "C"}
+    program = [sys.executable, "-u", *sys.argv]
+    if libvirt:
+        os.execve(HERE / "with-libvirt.sh", ["with-libvirt.sh", *program], environment)
     folder = tempfile.mkdtemp(prefix="stillpoint-lab-")
     os.chmod(folder, 0o755)
     command = ["unshare", "--mount", "--net", "--ipc", "--uts", "--pid", "--fork", "--kill-child",
                "--mount-proc", "--propagation", "private"]
     if os.geteuid() != 0:
         command += ["--user", "--map-root-user"]
-    environment = os.environ | {INSIDE: folder, GUEST: str(guest), "LC_ALL": "C"}
     try:
-        done = subprocess.run([*command, sys.executable, "-u", *sys.argv], env=environment,
+        done = subprocess.run([*command, *program], env=environment | {INSIDE: folder},
                               check=False)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -58,15 +64,10 @@ def enter():
     sys.exit(done.returncode if done.returncode >= 0 else 128 - done.returncode)
 
 
-def prepare_namespace():
-    """Hides the machine's own daemons and state behind empty folders of ours."""
-    folder = os.environ[INSIDE]
-    if os.getpid() != 1:
-        return  # a program of ours that the test started; its parent has done this
+def prepare_namespace(folder):
+    """Hides the machine's own daemons behind empty folders of ours."""
     mount("tmpfs", folder, "mode=0755")
-    for path in ("/run", "/var/lib/stillpoint", "/var/lib/libvirt", "/var/log/libvirt"):
-        if os.path.isdir(path):
-            mount("tmpfs", path, "mode=0755")
+    mount("tmpfs", "/run", "mode=0755")
     subprocess.run(["ip", "link", "set", "lo", "up"], check=False)
 
 

@@ -6,7 +6,6 @@ import os
 import pathlib
 import shutil
 import socket
-import subprocess
 import threading
 import time
 
@@ -15,6 +14,7 @@ import tiny_guest
 
 BOOT_SECONDS = 60  # 4 s alone, far more when both cores are taken
 COMMAND_SECONDS = 60
+KERNEL_ARGUMENTS = "console=ttyS0 quiet panic=-1 mitigations=off nokaslr random.trust_cpu=on"
 
 
 @dataclasses.dataclass
@@ -116,24 +116,30 @@ class Machine:
             files["lab/main.sh"] = main.encode()
         self._start(files)
 
-    def _start(self, files):
+    def _write_initramfs(self, files):
         base = pathlib.Path(os.environ[lab.GUEST])
         # Copies: QEMU's user may not reach the cache below somebody's home.
         shutil.copy(base / "vmlinuz", self.folder)
-        initramfs = self.folder / "initramfs"
-        initramfs.write_bytes((base / "initramfs").read_bytes() + tiny_guest.archive(files))
+        (self.folder / "initramfs").write_bytes(
+            (base / "initramfs").read_bytes() + tiny_guest.archive(files))
+
+    def _start(self, files):
+        self._write_initramfs(files)
         listeners = {name: self._listen(name) for name in ("monitor", "console", "control")}
         self.process = self.place.spawn(*lab.unprivileged(), *self._command(),
                                         log=f"{self.name}.qemu.log")
         self.monitor = self._accept(listeners["monitor"], "monitor")
-        self.console = Console(self._accept(listeners["console"], "console").socket)
-        self.console.start()
-        self.control = self._accept(listeners["control"], "control port")
+        self._accept_ports(listeners)
         try:
             self.monitor.line(lab.Deadline(BOOT_SECONDS))  # QMP's greeting
             self.qmp("qmp_capabilities")
         except OSError:
             raise RuntimeError(f"QEMU did not start: {self.log()}") from None
+
+    def _accept_ports(self, listeners):
+        self.console = Console(self._accept(listeners["console"], "console").socket)
+        self.console.start()
+        self.control = self._accept(listeners["control"], "control port")
 
     def _listen(self, name):
         listener = socket.socket(socket.AF_UNIX)
@@ -163,7 +169,7 @@ class Machine:
                    "-m", str(self.memory_mib), "-no-reboot",
                    "-kernel", self.folder / "vmlinuz", "-initrd", self.folder / "initramfs",
                    "-append",
-                   "console=ttyS0 quiet panic=-1 mitigations=off nokaslr random.trust_cpu=on",
+                   KERNEL_ARGUMENTS,
                    "-device", "virtio-serial-pci,id=vserial"]
         for name, device in (("console", "isa-serial"),
                              ("control", "virtserialport,name=lab.control")):
@@ -217,10 +223,29 @@ class Machine:
             raise RuntimeError(f"guest: status {status} of {script!r}:\n{output}")
         return output
 
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def state(self):
+        """@return "running", "paused" or "shut off" """
+        if self.process.poll() is not None:
+            return "shut off"
+        return "running" if self.qmp("query-status")["running"] else "paused"
+
+    def pause(self):
+        self.qmp("stop")
+
+    def resume(self):
+        self.qmp("cont")
+
+    def wait_end(self, seconds=30):
+        self.process.wait(seconds)
+
     def power_off(self, seconds=30):
         """Asks the guest's own shell to power off and waits for QEMU's end."""
         self.control.socket.sendall(base64.b64encode(b"sync; poweroff -f") + b"\n")
-        self.process.wait(seconds)
+        self.wait_end(seconds)
 
     def kill(self):
         """Pulls the plug: SIGKILL."""
@@ -233,11 +258,7 @@ class Machine:
             self.qmp("quit")
         except EOFError:
             pass
-        try:
-            self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise
+        self.process.wait(seconds)
 
 
 def connect(path, seconds=10):

@@ -1,14 +1,22 @@
 #!/usr/bin/env python3
 """The lab proves itself before anything is tested in it: the guest boots, writes to two disks, is
 frozen for real, and the proofs that the backup tests rely on hold for a frozen disk and fail for
-a live one."""
+a live one.
+
+    test_lab.py qemu|libvirt
+"""
 import subprocess
+import sys
 import unittest
 
+import domain
 import images
 import lab
 import machine
 import writing_guest
+
+
+LIBVIRT = sys.argv[1:2] == ["libvirt"]
 
 
 def copy_live(disk, target):
@@ -22,20 +30,28 @@ class TheLab(unittest.TestCase):
     def setUpClass(cls):
         cls.place = cls.enterClassContext(lab.Lab())
         cls.disks = writing_guest.make_disks(cls.place)
-        cls.vm = writing_guest.start(cls.place, cls.disks)
+        cls.vm = writing_guest.start(cls.place, cls.disks,
+                                     kind=domain.Domain if LIBVIRT else machine.Machine)
         writing_guest.start_writer(cls.vm)
 
     def test_boots_and_shows_the_channel(self):
         ports = self.vm.run("ls /dev/virtio-ports").split()
         self.assertIn("org.stillpoint.guest.0", ports)
 
-    def test_both_monitors_answer(self):
+    def test_the_monitor_answers(self):
         self.assertTrue(self.vm.qmp("query-status")["running"])
+        self.vm.pause()
+        self.assertEqual(self.vm.state(), "paused")
+        self.vm.resume()
+        self.assertEqual(self.vm.state(), "running")
+
+    @unittest.skipIf(LIBVIRT, "libvirt keeps QEMU's monitor to itself")
+    def test_the_product_has_a_monitor_of_its_own(self):
         with machine.connect(self.vm.qmp_socket) as product:
             self.assertIn(b"QMP", product.line(lab.Deadline(10)))
 
     def test_qemu_is_not_root(self):
-        status = subprocess.run(["ps", "-o", "user=", "-p", str(self.vm.process.pid)],
+        status = subprocess.run(["ps", "-o", "user=", "-p", str(self.vm.pid)],
                                 capture_output=True, text=True, check=True)
         self.assertNotEqual(status.stdout.strip(), "root")
 
@@ -76,5 +92,5 @@ class TheLab(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    lab.enter()
-    unittest.main(verbosity=2)
+    lab.enter(LIBVIRT)
+    unittest.main(argv=sys.argv[:1] + sys.argv[2:], verbosity=2)

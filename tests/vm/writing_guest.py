@@ -29,9 +29,10 @@ def make_disks(place, *, image_format="qcow2", folder="disks"):
                                             image_format=image_format), image_format)]
 
 
-def start(place, disks, *, name="guest", files=None, main="", **options):
-    """Boots the guest with both filesystems mounted; nothing writes yet."""
-    vm = machine.Machine(place, name, disks, files=programs() | (files or {}),
+def start(place, disks, *, kind=machine.Machine, name="guest", files=None, main="", **options):
+    """Boots the guest with both filesystems mounted; nothing writes yet.
+    @param kind machine.Machine or domain.Domain"""
+    vm = kind(place, name, disks, files=programs() | (files or {}),
                          main=MOUNT + main, **options)
     vm.wait_ready()
     return vm
