@@ -24,6 +24,8 @@ constexpr Known known_errors[] = {
     {EPERM, Errc::denied, "os.eperm", "run as a user who may do that"},
     {EROFS, Errc::denied, "os.erofs", "remount it read-write or choose another place"},
     {EBUSY, Errc::busy, "os.ebusy", "try again later"},
+    {EEXIST, Errc::busy, "os.eexist", "remove it or choose another name"},
+    {ENOTDIR, Errc::not_found, "os.enotdir", "check the path: a part of it is no folder"},
     {EAGAIN, Errc::busy, "os.eagain", "try again later"},
     {EIO, Errc::io, "os.eio", "check the storage and the kernel's log"},
 };

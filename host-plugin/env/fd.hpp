@@ -25,9 +25,9 @@ private:
     int fd_ = -1;
 };
 
-/// The Error for a failed system call: ENOSPC/EDQUOT/EFBIG -> no_space, ENOENT -> not_found,
-/// EACCES/EPERM/EROFS -> denied, EBUSY/EAGAIN -> busy, all else io. id is "os." + the errno's name
-/// in lower case where we know it.
+/// The Error for a failed system call: ENOSPC/EDQUOT/EFBIG -> no_space, ENOENT/ENOTDIR ->
+/// not_found, EACCES/EPERM/EROFS -> denied, EBUSY/EAGAIN/EEXIST -> busy, all else io. id is "os." +
+/// the errno's name in lower case where we know it.
 /// @param doing verb and object, e.g. "open /var/lib/stillpoint/x"
 [[nodiscard]] Error os_error(const std::string& doing, int error_number);
 

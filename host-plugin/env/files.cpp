@@ -175,6 +175,19 @@ Status remove_file(const Path& path) {
     return fail(os_error("remove " + path.string(), errno));
 }
 
+Status remove_tree(const Path& folder) {
+    const auto levels = std::distance(folder.begin(), folder.end()) - 1;  // the root is no level
+    if (!folder.is_absolute() || folder != folder.lexically_normal() || !folder.has_filename() ||
+        levels < 2) {
+        return fail(Errc::invalid, "file.not_removable",
+                    "'" + folder.string() + "' is no folder that may be removed whole");
+    }
+    std::error_code error;
+    std::filesystem::remove_all(folder, error);
+    if (error) return fail(os_error("remove " + folder.string(), error.value()));
+    return {};
+}
+
 Result<FileLock> FileLock::take(const Path& path) {
     SP_ASSIGN(UniqueFd fd, open_file(path, O_RDWR | O_CREAT, 0600));
     if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {

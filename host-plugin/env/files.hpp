@@ -39,6 +39,11 @@ using Path = std::filesystem::path;
 /// Removing what does not exist is success.
 [[nodiscard]] Status remove_file(const Path& path);
 
+/// Removes a folder and all below it, following no symbolic link; success when there is none.
+/// @errors invalid, id "file.not_removable": not absolute, not normalized, or of the first level
+/// (a mistake must not reach /var) · denied, io: something stays
+[[nodiscard]] Status remove_tree(const Path& folder);
+
 /// An exclusive flock(2) on a file, created when missing; released by the destructor.
 class FileLock {
 public:

@@ -1,5 +1,6 @@
 #include "env/unix_socket.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -13,12 +14,12 @@
 namespace stillpoint::env {
 namespace {
 
-Error closed(const std::string& name) {
+Error ended(const std::string& name) {
     return {Errc::io, "socket.closed", name + ": the other side closed it", {}};
 }
 
 Error stream_error(const char* doing, const std::string& name, int error_number) {
-    if (error_number == EPIPE || error_number == ECONNRESET) return closed(name);
+    if (error_number == EPIPE || error_number == ECONNRESET) return ended(name);
     return os_error(doing + name, error_number);
 }
 
@@ -49,6 +50,28 @@ Result<UnixSocket> UnixSocket::connect(const Path& path, const Deadline& deadlin
     return UnixSocket{std::move(fd), text};
 }
 
+Result<UnixSocket> UnixSocket::adopt(UniqueFd fd, std::string name) {
+    const int flags = ::fcntl(fd.get(), F_GETFL);
+    if (flags < 0 || ::fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
+        return fail(os_error("use " + name, errno));
+    }
+    return UnixSocket{std::move(fd), std::move(name)};
+}
+
+Result<SocketPair> make_socket_pair() {
+    std::array<int, 2> ends{-1, -1};
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+        return fail(os_error("create a pair of sockets", errno));
+    }
+    return SocketPair{UniqueFd{ends[0]}, UniqueFd{ends[1]}};
+}
+
+bool UnixSocket::closed() const {
+    std::byte next{};
+    const ssize_t n = ::recv(fd_.get(), &next, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
 Status UnixSocket::wait_for(short events, const Deadline& deadline, const CancelToken& cancel) {
     std::array polls{pollfd{fd_.get(), events, 0}, pollfd{cancel.poll_fd(), POLLIN, 0}};
     SP_ASSIGN(const bool ready, wait_any(polls, deadline));
@@ -62,7 +85,7 @@ Result<std::size_t> UnixSocket::read_some(std::span<std::byte> into, const Deadl
     while (true) {
         const ssize_t n = ::recv(fd_.get(), into.data(), into.size(), 0);
         if (n > 0) return static_cast<std::size_t>(n);
-        if (n == 0) return fail(closed(name_));
+        if (n == 0) return fail(ended(name_));
         if (errno == EINTR) continue;
         if (errno != EAGAIN) return fail(stream_error("read from ", name_, errno));
         SP_TRY(wait_for(POLLIN, deadline, cancel));
