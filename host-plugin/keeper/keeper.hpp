@@ -1,4 +1,6 @@
 #pragma once
+#include <sys/types.h>
+
 #include <functional>
 #include <memory>
 
@@ -11,31 +13,53 @@ namespace stillpoint::keeper {
 
 /// What the owner tells its keeper on the pipe, as JSON lines:
 /// {"watch": {…snapshot's keeper_document…, "owner_pid": n, "job_folder": "…", "stall_ms": n}}
-/// {"alive": n}    at least every heartbeat_interval
-/// {"done": true}  everything was ended by the owner: the keeper leaves without doing anything
+///                a later one replaces the earlier; answered by {"watching": true}
+/// {"alive": n}   at least every heartbeat_interval
+/// {"done": true} everything was ended by the owner: the keeper leaves without doing anything
+/// Anything that is no JSON object ends the watch as the owner's death would, without killing it.
 inline constexpr env::Nanoseconds heartbeat_interval = std::chrono::seconds{1};
+/// An owner silent for that long hangs (a document's "stall_ms" sets another).
+inline constexpr env::Nanoseconds stall_default = 3 * heartbeat_interval;
+/// From the owner's death to the end of the last attempt (I6: nothing left 10 s later; the rest is
+/// for the folder and for noticing).
+inline constexpr env::Nanoseconds clean_up_budget = std::chrono::seconds{9};
+inline constexpr std::size_t line_bytes_max = 1u << 20;  // a VM with 1,000 disks stays below
 
 /// The owner's end. Spawned before any job exists; if it dies the backup aborts.
+/// Destroyed without done(), it lets the keeper clean up and waits for it (clean_up_budget and a
+/// bit); the owner is not killed for that.
 /// @threads beat() any; others one at a time
 class KeeperHandle {
 public:
     virtual ~KeeperHandle() = default;
+    /// Returns when the keeper has confirmed. "owner_pid" is added where it is missing.
     /// @errors io, id "keeper.dead": abort the backup
     virtual Status watch(const serialization::Value& document) = 0;
+    /// May be called as often as wanted: what is more than enough is not sent.
+    /// @errors io, id "keeper.dead"
     virtual Status beat() = 0;
     /// The owner cleaned up itself. Waits for the keeper's end.
     virtual Status done() = 0;
+    [[nodiscard]] virtual pid_t pid() const = 0;
 };
 
+/// Starts `executable --pipe N` in a session of its own.
+/// @errors not_found, denied, io: it could not be started
 [[nodiscard]] Result<std::unique_ptr<KeeperHandle>> spawn_keeper(const env::Path& executable,
                                                                  const env::Clock& clock);
 
-/// Ends one session as its driver knows how; given by the composition root.
+/// Ends one session as its driver knows how; given by the composition root. Called again, with
+/// shorter deadlines, until it succeeds or clean_up_budget is over.
 using CleanUp = std::function<Status(const serialization::Value& document, const env::Deadline&)>;
 
-/// The keeper's main loop: reads the pipe until done, end of file, or a missed heartbeat; then kills
-/// a hung owner, cleans up and removes the job folder.
-/// @return exit code
+/// The keeper's main loop: reads the pipe until done, end of file, or a missed heartbeat; then
+/// kills a hung owner, cleans up and removes the job folder. What it does is told on stderr, from
+/// the first watch on in job_folder/keeper.log (which stays, with the folder, where cleaning up
+/// failed).
+/// @return exit code: 0 done or cleaned up, 1 something was left
 [[nodiscard]] int run_keeper(int pipe_fd, const CleanUp& clean_up, const env::Clock& clock);
+
+/// The main function of a keeper program: arguments, env::leave_starter, run_keeper.
+[[nodiscard]] int keeper_main(int argc, char** argv, const CleanUp& clean_up);
 
 }  // namespace stillpoint::keeper

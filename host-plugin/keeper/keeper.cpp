@@ -1,0 +1,197 @@
+#include "keeper/keeper.hpp"
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+
+#include "env/background.hpp"
+#include "env/poll.hpp"
+#include "env/process.hpp"
+#include "env/unix_socket.hpp"
+#include "keeper/line_reader.hpp"
+
+namespace stillpoint::keeper {
+namespace {
+
+using env::Deadline;
+using env::Nanoseconds;
+using serialization::Map;
+using serialization::Value;
+
+constexpr Nanoseconds idle_max = std::chrono::hours{24};  // before the first watch
+constexpr Nanoseconds kill_budget =
+    std::chrono::seconds{2};  // SIGKILL takes effect at once, but
+                              // not in an uninterruptible system call
+constexpr Nanoseconds attempt_min = std::chrono::seconds{1};
+constexpr Nanoseconds pause_between = std::chrono::milliseconds{100};
+
+enum class Ending { done, owner_gone, owner_hangs };
+
+class Keeper {
+public:
+    Keeper(env::UnixSocket pipe, const CleanUp& clean_up, const env::Clock& clock)
+        : pipe_(std::move(pipe)), clean_up_(clean_up), clock_(clock) {}
+    int run();
+
+private:
+    Ending listen();
+    std::optional<Ending> read_pipe();
+    std::optional<Ending> obey(const std::string& line);
+    bool watch(const Value& document);
+    void kill_owner();
+    Status clean_up(const Deadline& deadline);
+    void note(const std::string& text) const;
+
+    env::UnixSocket pipe_;
+    const CleanUp& clean_up_;
+    const env::Clock& clock_;
+    LineReader lines_;
+    std::optional<Value> document_;  // empty: nothing to clean up yet
+    env::Path job_folder_;
+    Nanoseconds stall_ = stall_default;
+    std::optional<env::ProcessWatch> owner_;  // empty: unknown, the pipe must tell
+};
+
+void Keeper::note(const std::string& text) const {
+    std::fprintf(stderr, "%s %s\n", env::rfc3339(clock_.wall()).c_str(), text.c_str());
+    std::fflush(stderr);
+}
+
+bool Keeper::watch(const Value& document) {
+    if (document.map() == nullptr) return false;
+    document_ = document;
+    stall_ = stall_default;
+    if (const auto ms = document.integer_or("stall_ms", 0); ms > 0) {
+        stall_ = std::chrono::milliseconds{std::min<std::int64_t>(ms, 3'600'000)};
+    }
+    // Whoever we may have to kill must be who started us; a number in a document proves nothing.
+    const auto owner_pid = document.integer_or("owner_pid", 0);
+    if (!owner_ && owner_pid == env::starter_pid()) {
+        auto owner = env::ProcessWatch::open(static_cast<pid_t>(owner_pid));
+        if (owner) owner_ = std::move(*owner);
+    }
+    const env::Path folder = document.text_or("job_folder");
+    if (!folder.empty() && folder != job_folder_) {
+        job_folder_ = folder;
+        // Without a log the work goes on; a folder prepared before by somebody else has one.
+        (void)env::redirect_output(folder / "keeper.log");
+    }
+    return true;
+}
+
+// @return how the watch ends with this line, if it does
+std::optional<Ending> Keeper::obey(const std::string& line) {
+    const auto message = serialization::parse_json(line);
+    if (!message || message->map() == nullptr) {
+        note("owner wrote no JSON object");
+        return Ending::owner_gone;
+    }
+    if (message->boolean_or("done", false)) return Ending::done;
+    const Value* document = message->find("watch");
+    if (document == nullptr) return std::nullopt;  // alive
+    if (!watch(*document)) return Ending::owner_gone;
+    // An owner that no longer reads is found out by what follows.
+    (void)pipe_.write_all(as_bytes("{\"watching\":true}\n"), Deadline{clock_, attempt_min}, {});
+    return std::nullopt;
+}
+
+std::optional<Ending> Keeper::read_pipe() {
+    std::array<std::byte, 4096> bytes{};
+    const auto count = pipe_.read_some(bytes, Deadline{clock_, {}}, {});
+    if (!count) return Ending::owner_gone;
+    if (!lines_.feed(ByteView{bytes}.first(*count))) {
+        note("owner wrote a line of more than " + std::to_string(line_bytes_max) + " bytes");
+        return Ending::owner_gone;
+    }
+    while (const auto line = lines_.next()) {
+        if (const auto ending = obey(*line)) return ending;
+    }
+    return std::nullopt;
+}
+
+Ending Keeper::listen() {
+    while (true) {
+        const Nanoseconds patience = document_ ? stall_ : idle_max;
+        const Nanoseconds wake_at = clock_.monotonic() + patience;
+        std::array polls{pollfd{pipe_.fd(), POLLIN, 0},
+                         pollfd{owner_ ? owner_->poll_fd() : -1, POLLIN, 0}};
+        const auto ready = env::wait_any(polls, Deadline{clock_, patience});
+        if (!ready) return Ending::owner_gone;
+        if (polls[0].revents != 0) {
+            // Before the owner's end: what it said last counts, "done" above all.
+            if (const auto ending = read_pipe()) return *ending;
+            continue;
+        }
+        if (polls[1].revents != 0) return Ending::owner_gone;
+        if (!document_) continue;
+        // Who slept too long was frozen itself, most likely together with the owner.
+        if (clock_.monotonic() > wake_at + heartbeat_interval) continue;
+        return Ending::owner_hangs;
+    }
+}
+
+void Keeper::kill_owner() {
+    if (!owner_) {
+        note("owner hangs, and is not the process that started this keeper: not killed");
+        return;
+    }
+    note("owner hangs: killed");
+    owner_->kill(SIGKILL);
+    if (!owner_->ended(Deadline{clock_, kill_budget})) note("owner does not end");
+}
+
+Status Keeper::clean_up(const Deadline& deadline) {
+    while (true) {
+        // One hanging attempt must leave time for another.
+        const Nanoseconds budget =
+            std::max(deadline.left() / 2, std::min(attempt_min, deadline.left()));
+        Status status = clean_up_(*document_, Deadline{clock_, budget});
+        if (status) return status;
+        note("clean-up failed: " + status.error().text);
+        if (deadline.left() < pause_between) return status;
+        (void)env::pause(pause_between, {});
+    }
+}
+
+int Keeper::run() {
+    const Ending ending = listen();
+    if (ending == Ending::done || !document_) return EXIT_SUCCESS;
+    const Deadline deadline{clock_, clean_up_budget};
+    (void)pipe_.release();  // an owner that lives must notice at its next beat
+    if (ending == Ending::owner_hangs) kill_owner();
+    note("owner is gone: cleaning up");
+    if (!clean_up(deadline)) {
+        note("gave up; something is left");
+        return EXIT_FAILURE;
+    }
+    const Status removed = job_folder_.empty() ? Status{} : env::remove_tree(job_folder_);
+    if (!removed) note(removed.error().text);
+    return removed ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+}  // namespace
+
+int run_keeper(int pipe_fd, const CleanUp& clean_up, const env::Clock& clock) {
+    auto pipe = env::UnixSocket::adopt(env::UniqueFd{pipe_fd}, "the owner's pipe");
+    if (!pipe) return EXIT_FAILURE;
+    return Keeper{std::move(*pipe), clean_up, clock}.run();
+}
+
+int keeper_main(int argc, char** argv, const CleanUp& clean_up) {
+    const std::string number = argc == 3 && std::string{argv[1]} == "--pipe" ? argv[2] : "";
+    const bool digits = !number.empty() && number.size() <= 6 &&
+                        number.find_first_not_of("0123456789") == std::string::npos;
+    if (!digits) {
+        std::fprintf(stderr, "usage: %s --pipe DESCRIPTOR (started by a backup, not by hand)\n",
+                     argc > 0 ? argv[0] : "stillpoint-keeper");
+        return 2;
+    }
+    const int pipe_fd = std::stoi(number);
+    if (const Status left = env::leave_starter(pipe_fd); !left) return EXIT_FAILURE;
+    const env::SystemClock clock;
+    return run_keeper(pipe_fd, clean_up, clock);
+}
+
+}  // namespace stillpoint::keeper

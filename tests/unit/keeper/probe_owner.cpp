@@ -1,0 +1,74 @@
+// An owner of a keeper, told over a descriptor what to do:
+//     probe_owner KEEPER FD     first line: the document to watch; answers "ready PID"
+//     done    ends the keeper, answers "done"
+//     leak    forks a child that keeps every descriptor open; answers "leaked"
+//     beat    beats from now on, answering "beat" each time
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+
+#include "env/poll.hpp"
+#include "env/unix_socket.hpp"
+#include "keeper/keeper.hpp"
+#include "keeper/line_reader.hpp"
+
+using namespace stillpoint;
+using namespace std::chrono_literals;
+
+namespace {
+
+const env::SystemClock real_clock;
+
+class Control {
+public:
+    explicit Control(int fd)
+        : socket_(env::UnixSocket::adopt(env::UniqueFd{fd}, "control").value()) {}
+    // @return empty when the test is gone or nothing came in time
+    std::string line(env::Nanoseconds budget) {
+        const env::Deadline deadline{real_clock, budget};
+        std::array<std::byte, 4096> bytes{};
+        while (true) {
+            if (auto next = lines_.next()) return *next;
+            const auto count = socket_.read_some(bytes, deadline, {});
+            if (!count) {
+                gone_ = count.error().code != Errc::timeout;
+                return {};
+            }
+            if (!lines_.feed(ByteView{bytes}.first(*count))) return {};
+        }
+    }
+    void say(const std::string& text) {
+        gone_ = !socket_.write_all(as_bytes(text + "\n"), env::Deadline{real_clock, 10s}, {});
+    }
+    [[nodiscard]] bool gone() const { return gone_; }
+
+private:
+    env::UnixSocket socket_;
+    keeper::LineReader lines_;
+    bool gone_ = false;
+};
+
+void beat_for_ever(keeper::KeeperHandle& keeper, Control& control) {
+    while (!control.gone() && keeper.beat()) {
+        control.say("beat");
+        (void)control.line(50ms);
+    }
+}
+
+}  // namespace
+
+int main(int /*argc*/, char** argv) {
+    Control control{std::atoi(argv[2])};
+    const auto document = serialization::parse_json(control.line(10s));
+    auto keeper = keeper::spawn_keeper(argv[1], real_clock);
+    if (!document || !keeper || !(*keeper)->watch(*document)) return 1;
+    control.say("ready " + std::to_string((*keeper)->pid()));
+    while (!control.gone()) {
+        const std::string command = control.line(60s);
+        if (command == "beat") beat_for_ever(**keeper, control);
+        if (command == "done") control.say((*keeper)->done() ? "done" : "failed");
+        if (command == "leak" && ::fork() != 0) control.say("leaked");
+    }
+    ::_exit(0);  // nothing of the handle's destructor
+}
