@@ -23,7 +23,8 @@ Result<ByteView> ByteReader::take(std::size_t count) {
 Result<std::uint64_t> ByteReader::little_endian(std::size_t width) {
     SP_ASSIGN(const auto bytes, take(width));
     std::uint64_t value = 0;
-    for (std::size_t i = width; i-- > 0;) value = value << 8 | std::to_integer<std::uint64_t>(bytes[i]);
+    for (std::size_t i = width; i-- > 0;)
+        value = value << 8 | std::to_integer<std::uint64_t>(bytes[i]);
     return value;
 }
 

@@ -17,7 +17,9 @@ using ByteView = std::span<const std::byte>;
     return std::as_bytes(std::span(text.data(), text.size()));
 }
 [[nodiscard]] std::string_view as_text(ByteView bytes);
-[[nodiscard]] inline Bytes to_bytes(ByteView view) { return {view.begin(), view.end()}; }
+[[nodiscard]] inline Bytes to_bytes(ByteView view) {
+    return {view.begin(), view.end()};
+}
 
 /// The only way bytes from outside are read: little-endian, bounded, never past the end.
 /// Every failure is Errc::corrupt with id "bytes.short".

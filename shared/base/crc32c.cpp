@@ -36,7 +36,8 @@ __attribute__((target("sse4.2"))) std::uint32_t crc32c_sse42(ByteView bytes, std
         crc = _mm_crc32_u64(crc, word);
     }
     auto narrow = static_cast<std::uint32_t>(crc);
-    for (; i < bytes.size(); ++i) narrow = _mm_crc32_u8(narrow, std::to_integer<unsigned char>(bytes[i]));
+    for (; i < bytes.size(); ++i)
+        narrow = _mm_crc32_u8(narrow, std::to_integer<unsigned char>(bytes[i]));
     return ~narrow;
 }
 #endif

@@ -29,7 +29,8 @@ Result<Bytes> from_hex(std::string_view text) {
     for (std::size_t i = 0; i < text.size(); i += 2) {
         const int high = digit_of(text[i]);
         const int low = digit_of(text[i + 1]);
-        if (high < 0 || low < 0) return fail(Errc::invalid, "hex.digit", "not a lower-case hex digit");
+        if (high < 0 || low < 0)
+            return fail(Errc::invalid, "hex.digit", "not a lower-case hex digit");
         bytes.push_back(static_cast<std::byte>(high * 16 + low));
     }
     return bytes;

@@ -23,8 +23,12 @@ using ByteOffset = Quantity<struct ByteOffsetTag>;  // position from the start o
 using ByteCount = Quantity<struct ByteCountTag>;    // a length
 using BlockIndex = Quantity<struct BlockIndexTag>;  // number of a chunk-sized block on a disk
 
-constexpr ByteCount operator+(ByteCount a, ByteCount b) { return ByteCount{a.raw() + b.raw()}; }
-constexpr ByteCount& operator+=(ByteCount& a, ByteCount b) { return a = a + b; }
+constexpr ByteCount operator+(ByteCount a, ByteCount b) {
+    return ByteCount{a.raw() + b.raw()};
+}
+constexpr ByteCount& operator+=(ByteCount& a, ByteCount b) {
+    return a = a + b;
+}
 
 /// A part of a disk: [at, at+length).
 struct Extent {
@@ -42,7 +46,9 @@ struct Extent {
 }
 
 template <class A, class B>
-concept Addable = requires(A a, B b) { a + b; };
+concept Addable = requires(A a, B b) {
+    a + b;
+};
 static_assert(!Addable<ByteOffset, ByteOffset> && !Addable<ByteOffset, int>);
 
 }  // namespace stillpoint

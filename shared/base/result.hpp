@@ -1,9 +1,8 @@
 #pragma once
 #include <string>
 #include <string_view>
-#include <utility>
-
 #include <tl/expected.hpp>
+#include <utility>
 
 namespace stillpoint {
 
@@ -37,8 +36,7 @@ using Status = Result<void>;
 /// @return an unexpected Error for `return fail(...)`.
 [[nodiscard]] inline tl::unexpected<Error> fail(Errc code, std::string id, std::string text,
                                                 std::string remedy = {}) {
-    return tl::unexpected<Error>(
-        Error{code, std::move(id), std::move(text), std::move(remedy)});
+    return tl::unexpected<Error>(Error{code, std::move(id), std::move(text), std::move(remedy)});
 }
 
 [[nodiscard]] inline tl::unexpected<Error> fail(Error error) {
@@ -56,15 +54,14 @@ using Status = Result<void>;
 #define SP_JOIN2(a, b) a##b
 #define SP_JOIN(a, b) SP_JOIN2(a, b)
 /// Returns the Error of `expr` from the enclosing function when it failed.
-#define SP_TRY2(tmp, expr)                                    \
-    do {                                                      \
-        if (auto tmp = (expr); !tmp)                          \
-            return ::stillpoint::fail(std::move(tmp).error()); \
+#define SP_TRY2(tmp, expr)                                                              \
+    do {                                                                                \
+        if (auto tmp = (expr); !tmp) return ::stillpoint::fail(std::move(tmp).error()); \
     } while (false)
 #define SP_TRY(expr) SP_TRY2(SP_JOIN(sp_try_, __LINE__), expr)
 /// Declares `var` with the value of `expr`, or returns its Error.
-#define SP_ASSIGN2(tmp, var, expr)                                   \
-    auto tmp = (expr);                                               \
-    if (!tmp) return ::stillpoint::fail(std::move(tmp).error());     \
+#define SP_ASSIGN2(tmp, var, expr)                               \
+    auto tmp = (expr);                                           \
+    if (!tmp) return ::stillpoint::fail(std::move(tmp).error()); \
     var = std::move(tmp).value()
 #define SP_ASSIGN(var, expr) SP_ASSIGN2(SP_JOIN(sp_try_, __LINE__), var, expr)

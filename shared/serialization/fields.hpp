@@ -15,9 +15,10 @@
 ///         template <class V, class S> static void fields(V& v, S& s) {
 ///             v("offset", s.offset); v("name", s.name); } };
 ///
-/// An empty optional is written as null and read back as empty. Reading: an absent member keeps the struct's default (a peer one version older works), a member
-/// of the wrong kind is an error, unknown members are skipped. Enums are text: they provide
-/// `std::string_view name_of(E)` and `std::optional<E> parse_enum(std::string_view, E*)` beside them.
+/// An empty optional is written as null and read back as empty. Reading: an absent member keeps the
+/// struct's default (a peer one version older works), a member of the wrong kind is an error,
+/// unknown members are skipped. Enums are text: they provide `std::string_view name_of(E)` and
+/// `std::optional<E> parse_enum(std::string_view, E*)` beside them.
 namespace stillpoint::serialization {
 
 template <class T>
@@ -143,8 +144,9 @@ Status read_value(const Value& value, T& item, const std::string& where) {
         }
         item = value.real() != nullptr ? *value.real() : static_cast<double>(*value.integer());
     } else if constexpr (std::is_enum_v<T>) {
-        const auto parsed = value.text() == nullptr ? std::nullopt
-                                                    : parse_enum(*value.text(), static_cast<T*>(nullptr));
+        const auto parsed = value.text() == nullptr
+                                ? std::nullopt
+                                : parse_enum(*value.text(), static_cast<T*>(nullptr));
         if (!parsed) return detail::wrong(where, "one of the known names");
         item = *parsed;
     } else if constexpr (std::integral<T>) {

@@ -4,9 +4,9 @@
 #include "serialization/evidence.hpp"
 #include "serialization/fields.hpp"
 
-/// The messages between host and guest, DESIGN section 5. Each struct is declared once; CBOR and its
-/// JSON twin follow from `fields`. Names never change meaning; members are only added.
-/// Times are the sender's CLOCK_MONOTONIC (guest: CLOCK_BOOTTIME) in nanoseconds.
+/// The messages between host and guest, DESIGN section 5. Each struct is declared once; CBOR and
+/// its JSON twin follow from `fields`. Names never change meaning; members are only added. Times
+/// are the sender's CLOCK_MONOTONIC (guest: CLOCK_BOOTTIME) in nanoseconds.
 namespace stillpoint::serialization {
 
 inline constexpr std::uint32_t protocol_version_min = 1;
@@ -47,7 +47,7 @@ struct Prepare {
 
 struct Freeze {
     static constexpr std::string_view kind = "Freeze";
-    std::string lease_id;                       // random, made by the host for this freeze alone
+    std::string lease_id;                         // random, made by the host for this freeze alone
     std::int64_t hold_budget_ns = 5'000'000'000;  // from the first freeze; the guest may shorten it
     template <class V, class S>
     static void fields(V& v, S& s) {
@@ -83,14 +83,18 @@ struct Cancel {
     static constexpr std::string_view kind = "Cancel";
     std::string reason;
     template <class V, class S>
-    static void fields(V& v, S& s) { v("reason", s.reason); }
+    static void fields(V& v, S& s) {
+        v("reason", s.reason);
+    }
 };
 
 struct Ping {
     static constexpr std::string_view kind = "Ping";
     std::uint32_t number = 0;
     template <class V, class S>
-    static void fields(V& v, S& s) { v("number", s.number); }
+    static void fields(V& v, S& s) {
+        v("number", s.number);
+    }
 };
 
 // ---- guest -> host ------------------------------------------------------------------------------
@@ -170,9 +174,9 @@ struct Thawed {
     bool held = false;                 // every FITHAW returned 0 before the deadline
     std::int64_t first_freeze_ns = 0;  // the same stamps as in Frozen …
     std::int64_t frozen_ns = 0;
-    std::int64_t thaw_ns = 0;          // before the first FITHAW
-    std::int64_t thawed_ns = 0;        // after the last FITHAW
-    std::vector<Evidence> evidence;    // per filesystem; duration = first freeze until its thaw
+    std::int64_t thaw_ns = 0;        // before the first FITHAW
+    std::int64_t thawed_ns = 0;      // after the last FITHAW
+    std::vector<Evidence> evidence;  // per filesystem; duration = first freeze until its thaw
     template <class V, class S>
     static void fields(V& v, S& s) {
         v("lease_id", s.lease_id);
@@ -236,7 +240,9 @@ struct Unknown {
     static constexpr std::string_view kind = "";
     std::string name;
     template <class V, class S>
-    static void fields(V& v, S& s) { v("name", s.name); }
+    static void fields(V& v, S& s) {
+        v("name", s.name);
+    }
 };
 
 using Message = std::variant<Unknown, Hello, Prepare, Freeze, Thaw, Finish, Cancel, Ping, Welcome,

@@ -7,9 +7,8 @@
 namespace stillpoint::serialization {
 
 enum class DiskMode { full, increment, compare };
-inline constexpr EnumTable<DiskMode, 3> disk_mode_names{{{DiskMode::full, "full"},
-                                                         {DiskMode::increment, "increment"},
-                                                         {DiskMode::compare, "compare"}}};
+inline constexpr EnumTable<DiskMode, 3> disk_mode_names{
+    {{DiskMode::full, "full"}, {DiskMode::increment, "increment"}, {DiskMode::compare, "compare"}}};
 SP_ENUM_TEXT(DiskMode, disk_mode_names)
 
 struct DiskReport {
@@ -70,13 +69,13 @@ struct PointReport {
     std::string parent;  // the point whose bitmap this one used; empty: none
     Level level = Level::crash;
     Level asked = Level::crash;
-    bool partial = false;               // some volumes or writers were not covered …
+    bool partial = false;                // some volumes or writers were not covered …
     std::vector<std::string> uncovered;  // … these; it never lowers the level
-    std::optional<double> frozen_ms;   // null when nothing was frozen
+    std::optional<double> frozen_ms;     // null when nothing was frozen
     double snapshot_ms = 0;
-    std::optional<double> paused_ms;   // the VM was stopped for the snapshot
+    std::optional<double> paused_ms;  // the VM was stopped for the snapshot
     double transfer_s = 0;
-    std::uint64_t stored_total = 0;    // chunks, map, index and point
+    std::uint64_t stored_total = 0;  // chunks, map, index and point
     std::vector<DiskReport> disks;
     std::vector<EvidenceReport> evidence;
     std::vector<Warning> warnings;

@@ -39,7 +39,8 @@ struct VaultInitRequest {
 /// Where a vault is and which key opens it; the passphrase itself is the ABI's secret.
 struct VaultAccess {
     std::string url;
-    std::string key_file;  // a passphrase in its first line, or the raw key; empty: the secret field
+    std::string
+        key_file;  // a passphrase in its first line, or the raw key; empty: the secret field
     template <class V, class S>
     static void fields(V& v, S& s) {
         v("url", s.url);
@@ -62,7 +63,9 @@ struct VaultStatsRequest {
     static constexpr std::string_view kind = "vault.stats";
     VaultAccess vault;
     template <class V, class S>
-    static void fields(V& v, S& s) { v("vault", s.vault); }
+    static void fields(V& v, S& s) {
+        v("vault", s.vault);
+    }
 };
 
 /// How to reach the hypervisor and the VM.
@@ -170,7 +173,9 @@ struct GuestStatusRequest {
     static constexpr std::string_view kind = "guest.status";
     VmAccess vm;
     template <class V, class S>
-    static void fields(V& v, S& s) { v("vm", s.vm); }
+    static void fields(V& v, S& s) {
+        v("vm", s.vm);
+    }
 };
 
 }  // namespace stillpoint::serialization

@@ -20,18 +20,21 @@ using Map = std::map<std::string, Value>;  // sorted keys make the bytes stable
 /// durations in nanoseconds); doubles exist for the JSON twin alone, never on the wire.
 class Value {
 public:
+    // `{"key", 5}` is the point of this type.
+    // NOLINTBEGIN(google-explicit-constructor)
     Value() = default;
-    Value(std::nullptr_t) {}                                     // NOLINT(google-explicit-constructor)
-    Value(bool value) : data_(value) {}                          // NOLINT(google-explicit-constructor)
-    Value(int value) : data_(std::int64_t{value}) {}             // NOLINT(google-explicit-constructor)
-    Value(std::int64_t value) : data_(value) {}                  // NOLINT(google-explicit-constructor)
-    Value(std::uint64_t value);                                  // NOLINT(google-explicit-constructor)
-    Value(double value) : data_(value) {}                        // NOLINT(google-explicit-constructor)
-    Value(std::string value) : data_(std::move(value)) {}        // NOLINT(google-explicit-constructor)
-    Value(std::string_view value) : data_(std::string(value)) {} // NOLINT(google-explicit-constructor)
-    Value(const char* value) : data_(std::string(value)) {}      // NOLINT(google-explicit-constructor)
-    Value(Array value) : data_(std::move(value)) {}              // NOLINT(google-explicit-constructor)
-    Value(Map value) : data_(std::move(value)) {}                // NOLINT(google-explicit-constructor)
+    Value(std::nullptr_t) {}
+    Value(bool value) : data_(value) {}
+    Value(int value) : data_(std::int64_t{value}) {}
+    Value(std::int64_t value) : data_(value) {}
+    Value(std::uint64_t value);
+    Value(double value) : data_(value) {}
+    Value(std::string value) : data_(std::move(value)) {}
+    Value(std::string_view value) : data_(std::string(value)) {}
+    Value(const char* value) : data_(std::string(value)) {}
+    Value(Array value) : data_(std::move(value)) {}
+    Value(Map value) : data_(std::move(value)) {}
+    // NOLINTEND(google-explicit-constructor)
 
     [[nodiscard]] bool is_null() const { return std::holds_alternative<std::nullptr_t>(data_); }
     [[nodiscard]] const bool* boolean() const { return std::get_if<bool>(&data_); }
@@ -64,7 +67,8 @@ struct DocumentLimits {
 };
 
 /// Parses exactly one document; nothing may follow it.
-/// @errors corrupt: malformed, over a limit, an integer beyond 63 bits, invalid UTF-8, duplicate key
+/// @errors corrupt: malformed, over a limit, an integer beyond 63 bits, invalid UTF-8, duplicate
+/// key
 [[nodiscard]] Result<Value> parse_json(std::string_view text, const DocumentLimits& limits = {});
 /// As parse_json, for RFC 8949 CBOR; refuses byte strings, tags, floats and non-text keys.
 [[nodiscard]] Result<Value> parse_cbor(ByteView bytes, const DocumentLimits& limits = {});

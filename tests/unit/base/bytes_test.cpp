@@ -9,7 +9,12 @@ using namespace stillpoint;
 
 TEST_CASE("base/bytes: what a writer wrote a reader reads back") {
     Bytes buffer;
-    ByteWriter{buffer}.u8(1).u16(0x0203).u32(0x04050607).u64(0x08090a0b0c0d0e0f).sized(as_bytes("xyz"));
+    ByteWriter{buffer}
+        .u8(1)
+        .u16(0x0203)
+        .u32(0x04050607)
+        .u64(0x08090a0b0c0d0e0f)
+        .sized(as_bytes("xyz"));
     ByteReader reader{buffer};
     CHECK(reader.u8().value() == 1);
     CHECK(reader.u16().value() == 0x0203);
