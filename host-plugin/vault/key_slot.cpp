@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "base/check.hpp"
-#include "base/hex.hpp"
 #include "vault/sealed_object.hpp"
 
 namespace stillpoint::vault {
@@ -150,16 +149,6 @@ Result<chunk::SecretKey> unwrap_master(const KeySlot& slot, const KeyMaterial& k
                                                          : "the key file is not this vault's");
     }
     return master;
-}
-
-Result<Bytes> parse_raw_key(std::string_view text) {
-    while (text.ends_with('\n') || text.ends_with('\r')) text.remove_suffix(1);
-    auto key = from_hex(text);
-    if (!key || key->size() != chunk::SecretKey::bytes) {
-        return fail(Errc::invalid, "vault.key_file",
-                    "a raw key file holds 64 lower-case hex digits and nothing else");
-    }
-    return std::move(*key);
 }
 
 }  // namespace stillpoint::vault

@@ -54,8 +54,4 @@ struct DecodedKeySlot {
 [[nodiscard]] Result<chunk::SecretKey> unwrap_master(const KeySlot& slot, const KeyMaterial& key,
                                                      const SlotBinding& binding);
 
-/// @return 32 bytes from 64 hex digits and an optional line end
-/// @errors invalid, id "vault.key_file"
-[[nodiscard]] Result<Bytes> parse_raw_key(std::string_view text);
-
 }  // namespace stillpoint::vault

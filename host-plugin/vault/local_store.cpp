@@ -44,11 +44,25 @@ Status LocalStore::remove_stale(const env::Clock& clock) const {
     return {};
 }
 
+Status LocalStore::make_durable_folder(const env::Path& folder) {
+    const std::scoped_lock lock{mutex_};
+    if (durable_folders_.contains(folder)) return {};
+    SP_TRY(env::make_folders(folder, folder_mode));
+    // A folder that is there may have been made a moment ago, by a process that lost power or by
+    // one that has not synced yet: an object in it is durable only with all names that lead to it.
+    for (env::Path at = folder; at != root_.parent_path() && at.has_relative_path();
+         at = at.parent_path()) {
+        SP_TRY(env::sync_folder(at.parent_path()));
+    }
+    durable_folders_.insert(folder);
+    return {};
+}
+
 Status LocalStore::put(const std::string& name, ByteView bytes) {
     SP_TRY(names::check(name));
     const env::Path path = root_ / name;
     SP_TRY(env::make_folders(root_ / names::tmp, folder_mode));
-    SP_TRY(env::make_folders(path.parent_path(), folder_mode));
+    SP_TRY(make_durable_folder(path.parent_path()));
     const Status written = env::write_durably(path, bytes, object_mode, root_ / names::tmp);
     if (!written && written.error().id == "file.exists") {
         return fail(Errc::busy, "store.exists", "object " + name + " exists");

@@ -1,5 +1,7 @@
 #pragma once
 #include <memory>
+#include <mutex>
+#include <set>
 
 #include "env/clock.hpp"
 #include "env/files.hpp"
@@ -23,10 +25,13 @@ public:
 
 private:
     explicit LocalStore(env::Path root) : root_(std::move(root)) {}
+    Status make_durable_folder(const env::Path& folder);
     Status remove_stale(const env::Clock& clock) const;
     Status list_below(const std::string& folder, const std::string& prefix,
                       std::vector<ObjectInfo>& found) const;
     env::Path root_;
+    std::mutex mutex_;
+    std::set<env::Path> durable_folders_;  // seen to it in this process
 };
 
 }  // namespace stillpoint::vault

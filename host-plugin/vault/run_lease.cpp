@@ -61,13 +61,13 @@ Status RunLease::put_next() {
     const env::Nanoseconds now = core_.clock.monotonic();
     RunRecord next = record_;
     next.expires_ns = since_epoch_ns(core_.clock.wall() + length);
-    const std::string name = names::runs + run_id_ + "." + std::to_string(count_);
+    // A number is used once, also when its put failed: the object may be there all the same.
+    const std::string name = names::runs + run_id_ + "." + std::to_string(count_++);
     SP_ASSIGN(const std::uint64_t stored,
               put_object(core_, ObjectKind::run, name, encode_run(next)));
     stored_bytes_ += stored;
     record_ = next;
     renewed_ = now;
-    ++count_;
     return {};
 }
 

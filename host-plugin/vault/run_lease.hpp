@@ -52,7 +52,7 @@ private:
     std::string run_id_;
     RunRecord record_;
     env::Nanoseconds renewed_{};  // monotonic
-    unsigned count_ = 0;          // objects written
+    unsigned count_ = 0;          // numbers used
     std::uint64_t stored_bytes_ = 0;
     bool lapsed_ = false;
     bool stop_ = false;

@@ -10,8 +10,8 @@
 
 namespace stillpoint::test {
 
-/// A clock that stands still until it is told to go on. @threads any
-class FakeClock final : public env::Clock {
+/// Wall and monotonic time that stand still until told, each for itself. @threads any
+class SplitClock final : public env::Clock {
 public:
     [[nodiscard]] env::Nanoseconds monotonic() const override { return monotonic_.load(); }
     [[nodiscard]] env::Nanoseconds wall() const override { return wall_.load(); }
@@ -73,7 +73,7 @@ struct TestVault {
 
     vault::MemoryStore memory;
     vault::BlockStore& store;
-    FakeClock clock;
+    SplitClock clock;
     std::shared_ptr<vault::VaultCore> core;
 };
 
