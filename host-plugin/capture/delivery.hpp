@@ -15,6 +15,7 @@ struct Buffer {
     Bytes bytes;  // grown at first use: a small disk costs little
     ByteOffset at;
     std::size_t length = 0;
+    std::size_t filled = 0;  // bytes that the reply's chunks brought, data or hole
     std::size_t connection = 0;
     int error = 0;                              // of the reply
     std::vector<Buffer*>* completed = nullptr;  // where libnbd's callback puts it

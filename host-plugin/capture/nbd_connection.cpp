@@ -75,8 +75,8 @@ Result<NbdConnection> NbdConnection::open(const NbdTarget& target, const Patienc
 
 Status NbdConnection::configure(const NbdTarget& target) {
     nbd_handle* handle = handle_.get();
-    // libnbd would clear each buffer first: its own count of received bytes already refuses a
-    // reply that does not fill the buffer.
+    // libnbd would clear each buffer first, a pass over memory that hides what a server did not
+    // send; the reader counts what arrived instead.
     const bool done =
         nbd_set_export_name(handle, target.export_name.c_str()) == 0 &&
         nbd_set_request_structured_replies(handle, true) == 0 &&

@@ -90,9 +90,17 @@ Reader::Reader(std::vector<NbdConnection>& connections, const ReadTask& task,
     completed_.reserve(pool_.count());  // the callback must not allocate
 }
 
+// libnbd (1.14) takes a reply that fills only a part of the buffer for success: what was in the
+// buffer before would be backed up. So the chunks are counted; they may come in any order.
+int on_chunk(void* user, const void* /*bytes*/, std::size_t count, std::uint64_t /*offset*/,
+             unsigned status, int* /*error*/) noexcept {
+    if (status != LIBNBD_READ_ERROR) static_cast<Buffer*>(user)->filled += count;
+    return 0;
+}
+
 int on_read(void* user, int* error) noexcept {
     auto* buffer = static_cast<Buffer*>(user);
-    buffer->error = *error;
+    buffer->error = *error != 0 || buffer->filled == buffer->length ? *error : EPROTO;
     buffer->completed->push_back(buffer);
     return 1;  // libnbd retires the command
 }
@@ -103,12 +111,14 @@ Status Reader::send(Buffer* buffer, const Extent& piece) {
     buffer->connection = static_cast<std::size_t>(lane - lanes_.begin());
     buffer->at = piece.at;
     buffer->length = piece.length.raw();
+    buffer->filled = 0;
     buffer->completed = &completed_;
     if (buffer->bytes.size() < request_bytes_) buffer->bytes.resize(request_bytes_);
     if (lane->in_flight == 0) lane->progressed = patience_.clock.monotonic();
     const NbdConnection& connection = connections_[buffer->connection];
-    if (nbd_aio_pread(connection.handle(), buffer->bytes.data(), buffer->length, piece.at.raw(),
-                      nbd_completion_callback{on_read, buffer, nullptr}, 0) < 0) {
+    if (nbd_aio_pread_structured(connection.handle(), buffer->bytes.data(), buffer->length,
+                                 piece.at.raw(), nbd_chunk_callback{on_chunk, buffer, nullptr},
+                                 nbd_completion_callback{on_read, buffer, nullptr}, 0) < 0) {
         const std::string why = nbd_get_error();
         return fail(Errc::io, "capture.disconnected", connection.name() + ": " + why);
     }
