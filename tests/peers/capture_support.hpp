@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "capture/capture.hpp"
+#include "capture/extent_collector.hpp"
 #include "support/nbd_server.hpp"
 
 namespace stillpoint::test {
