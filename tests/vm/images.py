@@ -1,4 +1,5 @@
 """Disk images made and examined on the host, without mounting anything."""
+import json
 import subprocess
 
 import lab
@@ -45,10 +46,22 @@ def to_raw(source, target, *, image_format="qcow2"):
     return target
 
 
-def identical(first, second, *, first_format="raw", second_format="raw"):
-    """@return (True, "") or (False, where the first difference is); a longer image must be zero"""
-    status, output = command("qemu-img", "compare", "-s", "-f", first_format, "-F", second_format,
-                             first, second)
+def virtual_size(path, image_format, *, shared=False):
+    info = json.loads(must("qemu-img", "info", *(["-U"] if shared else []), "--output=json",
+                           "-f", image_format, path))
+    return info["virtual-size"]
+
+
+def identical(first, second, *, first_format="raw", second_format="raw", shared=False):
+    """Compares sizes and every byte of two images.
+    @param shared a QEMU has one of them open (and is paused)
+    @return (True, "") or (False, where the first difference is)"""
+    sizes = (virtual_size(first, first_format, shared=shared),
+             virtual_size(second, second_format, shared=shared))
+    if sizes[0] != sizes[1]:
+        return False, f"sizes {sizes[0]} and {sizes[1]}"
+    status, output = command("qemu-img", "compare", *(["-U"] if shared else []),
+                             "-f", first_format, "-F", second_format, first, second)
     return status == 0, output.strip()
 
 

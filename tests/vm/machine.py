@@ -142,9 +142,11 @@ class Machine:
         self.control = self._accept(listeners["control"], "control port")
 
     def _listen(self, name):
+        path = self.folder / f"{name}.sock"
+        path.unlink(missing_ok=True)  # of an earlier run of the same machine
         listener = socket.socket(socket.AF_UNIX)
-        listener.bind(str(self.folder / f"{name}.sock"))
-        (self.folder / f"{name}.sock").chmod(0o777)
+        listener.bind(str(path))
+        path.chmod(0o777)
         listener.listen(1)
         return listener
 

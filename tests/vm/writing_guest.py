@@ -9,6 +9,9 @@ import machine
 MOUNT = """
 mount -t ext4 /dev/vda /mnt/a && mount -t xfs /dev/vdb /mnt/b
 """
+EXTENSION = """
+/lab/bin/stillpoint-guest >/run/stillpoint-guest.log 2>&1 &
+"""
 EXT4_MIB = 128
 XFS_MIB = 320  # the smallest that mkfs.xfs makes is 300
 
@@ -16,8 +19,9 @@ XFS_MIB = 320  # the smallest that mkfs.xfs makes is 300
 def programs():
     """Paths in the guest and the programs of the build tree that go there."""
     built = lab.build_folder()
-    return {"lab/bin/stamper": built / "tests/vm/guest/stamper",
-            "lab/bin/lying_freeze": built / "tests/vm/guest/lying_freeze"}
+    paths = [built / "tests/vm/guest/stamper", built / "tests/vm/guest/lying_freeze",
+             built / "guest-linux/stillpoint-guest"]
+    return {f"lab/bin/{path.name}": path for path in paths if path.exists()}
 
 
 def make_disks(place, *, image_format="qcow2", folder="disks"):
