@@ -50,9 +50,9 @@ void ChunkIndex::insert(Part& part, std::vector<SegmentEntry>::const_iterator fr
 
 Status ChunkIndex::add(const Segment& segment) {
     const std::unique_lock lock{mutex_};
-    if (content_.entries + segment.entries.size() > index_entries_max) {
+    if (content_.entries + segment.entries.size() > entries_max_) {
         return fail(Errc::unsupported, "vault.index_full",
-                    "the vault has more than " + std::to_string(index_entries_max) +
+                    "the vault has more than " + std::to_string(entries_max_) +
                         " chunks, which is what this version holds in memory",
                     "use a newer version of Stillpoint, or a second vault");
     }

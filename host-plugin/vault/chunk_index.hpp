@@ -21,6 +21,8 @@ struct IndexHit {
 /// @threads any, concurrently
 class ChunkIndex {
 public:
+    explicit ChunkIndex(std::uint64_t entries_max = index_entries_max)
+        : entries_max_(entries_max) {}
     /// @errors unsupported, id "vault.index_full"
     Status add(const Segment& segment);
     /// All entries whose key is that of the id; those of packs not condemned first.
@@ -50,6 +52,7 @@ private:
     };
     mutable std::shared_mutex mutex_;
     Content content_;
+    std::uint64_t entries_max_;
 };
 
 }  // namespace stillpoint::vault

@@ -1,0 +1,152 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "vault/chunk_index.hpp"
+#include "vault/index_segment.hpp"
+#include "vault/sealed_object.hpp"
+#include "vault_fixture.hpp"
+
+using namespace stillpoint;
+using namespace stillpoint::vault;
+using test::TestVault;
+
+namespace {
+
+chunk::ChunkId id_of(std::uint64_t number) {
+    chunk::ChunkId id;
+    const auto digest = chunk::sha256(as_bytes(std::to_string(number)));
+    std::copy(digest.begin(), digest.end(), id.value.begin());
+    return id;
+}
+
+PackName pack_named(std::uint64_t number) {
+    return PackName{chunk::sha256(as_bytes("pack" + std::to_string(number)))};
+}
+
+Segment segment_of(std::uint64_t entries, std::uint64_t first = 0) {
+    Segment segment;
+    for (std::uint64_t i = 0; i < entries; ++i) {
+        if (i % 100 == 0) {
+            segment.packs.push_back({pack_named(first + i), 1u << 20, 100, Content::data});
+        }
+        const auto pack = static_cast<std::uint32_t>(segment.packs.size() - 1);
+        segment.entries.push_back(
+            {index_key(id_of(first + i)), static_cast<std::uint16_t>(i % 100), pack});
+    }
+    return segment;
+}
+
+Result<Segment> stored_and_loaded(const TestVault& vault, const Bytes& bytes) {
+    REQUIRE(vault.store.remove("index/a"));
+    REQUIRE(vault.store.put("index/a", bytes));
+    return load_segment(*vault.core, "index/a");
+}
+
+}  // namespace
+
+TEST_CASE("vault/index: a segment reads back sorted, whatever its size") {
+    TestVault vault;
+    for (const std::uint64_t entries : {0, 1, 254, 255, 256, 510, 511, 20'000, 300'000}) {
+        CAPTURE(entries);
+        Segment segment = segment_of(entries);
+        const Bytes bytes = encode_segment(*vault.core, "index/a", segment);
+        CHECK((bytes.size() - object_header_bytes) % index_page_bytes == 0);
+        const auto loaded = stored_and_loaded(vault, bytes);
+        REQUIRE(loaded);
+        CHECK(loaded->packs == segment.packs);
+        std::sort(segment.entries.begin(), segment.entries.end());
+        CHECK(loaded->entries == segment.entries);
+    }
+}
+
+TEST_CASE("vault/index: any flipped byte of a segment is found, and where it is cut") {
+    TestVault vault;
+    const Bytes bytes = encode_segment(*vault.core, "index/a", segment_of(700));
+    for (std::size_t at = 0; at < bytes.size(); at += 61) {
+        Bytes changed = bytes;
+        changed[at] ^= std::byte{0x20};
+        CHECK(stored_and_loaded(vault, changed).error().id == "vault.index_damaged");
+        changed.resize(at);
+        CHECK(stored_and_loaded(vault, changed).error().id == "vault.index_damaged");
+    }
+    Bytes longer = bytes;
+    longer.resize(bytes.size() + index_page_bytes);
+    CHECK(stored_and_loaded(vault, longer).error().id == "vault.index_damaged");
+}
+
+TEST_CASE("vault/index: pages that change places, or a segment under another name, are damage") {
+    TestVault vault;
+    const Bytes bytes = encode_segment(*vault.core, "index/a", segment_of(700));
+    const auto page = [](Bytes& in, std::size_t number) {
+        return std::span{in}.subspan(object_header_bytes + number * index_page_bytes,
+                                     index_page_bytes);
+    };
+    Bytes swapped = bytes;
+    std::swap_ranges(page(swapped, 3).begin(), page(swapped, 3).end(), page(swapped, 4).begin());
+    CHECK(stored_and_loaded(vault, swapped).error().id == "vault.index_damaged");
+    REQUIRE(vault.store.put("index/b", bytes));
+    CHECK(load_segment(*vault.core, "index/b").error().id == "vault.index_damaged");
+}
+
+TEST_CASE("vault/index: entries that name no record are refused") {
+    TestVault vault;
+    for (const SegmentEntry wrong : {SegmentEntry{{}, 0, 5}, SegmentEntry{{}, 100, 0}}) {
+        Segment segment = segment_of(10);
+        segment.entries.push_back(wrong);
+        CHECK(
+            stored_and_loaded(vault, encode_segment(*vault.core, "index/a", segment)).error().id ==
+            "vault.index_damaged");
+    }
+}
+
+TEST_CASE("vault/index: finds every chunk of many segments, and nothing that is not there") {
+    ChunkIndex index;
+    for (std::uint64_t first = 0; first < 100'000; first += 2'500) {
+        Segment segment = segment_of(2'500, first);
+        std::sort(segment.entries.begin(), segment.entries.end());
+        REQUIRE(index.add(segment));
+    }
+    CHECK(index.entries() == 100'000);
+    CHECK(index.packs().size() == 1'000);
+    CHECK(std::ranges::is_sorted(index.packs()));
+    std::size_t wrong = 0;
+    for (std::uint64_t i = 0; i < 100'000; ++i) {
+        const auto hits = index.find(id_of(i));
+        wrong +=
+            hits.size() == 1 && hits[0].slot == i % 100 && hits[0].pack == pack_named(i - i % 100)
+                ? 0
+                : 1;
+    }
+    CHECK(wrong == 0);
+    for (std::uint64_t i = 100'000; i < 101'000; ++i) CHECK(index.find(id_of(i)).empty());
+}
+
+TEST_CASE("vault/index: all copies of a chunk are named, those not condemned first") {
+    ChunkIndex index;
+    for (std::uint64_t copy = 0; copy < 3; ++copy) {
+        Segment segment;
+        segment.packs.push_back({pack_named(copy), 100, 1, Content::data});
+        segment.entries.push_back({index_key(id_of(1)), 0, 0});
+        REQUIRE(index.add(segment));
+    }
+    index.condemn(pack_named(0));
+    index.condemn(pack_named(2));
+    const auto hits = index.find(id_of(1));
+    REQUIRE(hits.size() == 3);
+    CHECK(hits[0].pack == pack_named(1));
+    CHECK_FALSE(hits[0].condemned);
+    CHECK(hits[1].condemned);
+    CHECK(hits[2].condemned);
+}
+
+TEST_CASE("vault/index: more chunks than fit in memory is an error that says so") {
+    ChunkIndex index{200};
+    REQUIRE(index.add(segment_of(100)));
+    REQUIRE(index.add(segment_of(100, 100)));
+    const Status full = index.add(segment_of(1, 200));
+    REQUIRE_FALSE(full);
+    CHECK(full.error().code == Errc::unsupported);
+    CHECK(full.error().id == "vault.index_full");
+    CHECK(index.entries() == 200);
+}
