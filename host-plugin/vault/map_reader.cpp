@@ -1,5 +1,6 @@
 #include "vault/map_reader.hpp"
 
+#include "base/check.hpp"
 #include "base/hex.hpp"
 
 namespace stillpoint::vault {
@@ -38,6 +39,40 @@ Result<ChildId> MapReader::node_id(unsigned level, std::uint64_t index) const {
     const std::uint64_t block = shape().first_block(level, index);
     if (block >= shape().blocks()) return std::nullopt;
     return descend(level + 1, block);
+}
+
+MapRun MapReader::run_until(MapRun::Kind kind, std::uint64_t from, std::uint64_t end) const {
+    return {kind, BlockIndex{from}, std::min(end, shape().blocks()) - from, {}};
+}
+
+Result<MapRun> MapReader::run_at(BlockIndex from) const {
+    const std::uint64_t block = from.raw();
+    SP_CHECK(block < shape().blocks());
+    if (!record_.top) return run_until(MapRun::Kind::zeros, block, shape().blocks());
+    chunk::ChunkId id = *record_.top;
+    for (unsigned level = shape().depth(); level-- > 0;) {
+        const std::uint64_t first = shape().first_block(level, shape().node_of(level, block));
+        auto node = load(level, shape().node_of(level, block), id);
+        if (!node && node.error().code == Errc::corrupt) {
+            MapRun bad = run_until(MapRun::Kind::damaged, block, first + shape().span(level + 1));
+            bad.text = node.error().text;
+            return bad;
+        }
+        if (!node) return fail(std::move(node).error());
+        const std::uint32_t slot = shape().slot_of(level, block);
+        const ChildId child = (*node)->child(slot);
+        if (!child) {
+            const auto next = (*node)->next(slot).value_or(shape().fan_out());
+            return run_until(MapRun::Kind::zeros, block, first + next * shape().span(level));
+        }
+        if (level == 0) {
+            std::uint32_t end = slot + 1;
+            while ((*node)->next(end) == end) ++end;
+            return run_until(MapRun::Kind::data, block, first + end);
+        }
+        id = *child;
+    }
+    check_failed("a map without leaves", __FILE__, __LINE__);
 }
 
 Result<std::optional<BlockIndex>> MapReader::next_data(BlockIndex from) const {

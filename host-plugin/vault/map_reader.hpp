@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "vault/node_loader.hpp"
+#include "vault/vault.hpp"
 
 namespace stillpoint::vault {
 
@@ -20,6 +21,9 @@ public:
     Result<ChildId> id_at(BlockIndex block) const;
     /// Next block >= `from` that is not zero; nullopt: none.
     Result<std::optional<BlockIndex>> next_data(BlockIndex from) const;
+    /// What starts at `from` (before the disk's end), as far as one node tells.
+    /// @errors none that is damage: a bad node is a run of its own
+    Result<MapRun> run_at(BlockIndex from) const;
     /// The node at a level (< depth) of the tree.
     Result<ChildId> node_id(unsigned level, std::uint64_t index) const;
 
@@ -29,6 +33,7 @@ private:
     Result<ChildId> descend(unsigned level, std::uint64_t block) const;
     Result<NodeLoader::Node> load(unsigned level, std::uint64_t index,
                                   const chunk::ChunkId& id) const;
+    MapRun run_until(MapRun::Kind kind, std::uint64_t from, std::uint64_t end) const;
     Result<std::optional<BlockIndex>> next_below(unsigned level, const chunk::ChunkId& id,
                                                  std::uint64_t index, std::uint64_t from) const;
     NodeLoader* nodes_;

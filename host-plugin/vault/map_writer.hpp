@@ -12,8 +12,8 @@ namespace stillpoint::vault {
 
 struct MapWriterOptions {
     /// Held in memory before the lowest open nodes are written out, in units of one child's id;
-    /// about 40 bytes each, so some 40 MiB for one disk at most.
-    std::size_t units_max = 1u << 20;
+    /// about 40 bytes each, so some 80 MiB for one disk at most: 25 GiB of scattered changes.
+    std::size_t units_max = 2u << 20;
 };
 
 /// Builds a disk's map from its changes, bottom-up, writing only nodes that differ from the

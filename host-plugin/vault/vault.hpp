@@ -88,6 +88,15 @@ public:
     [[nodiscard]] virtual std::uint64_t stored_total_bytes() const = 0;
 };
 
+/// A stretch of a disk, as its map describes it.
+struct MapRun {
+    enum class Kind { zeros, data, damaged };
+    Kind kind = Kind::zeros;
+    BlockIndex first;
+    std::uint64_t count = 0;
+    std::string text;  // damaged: what is wrong with the map node that covers these blocks
+};
+
 /// Reads one disk at one point. Every byte is authenticated and checked against its id.
 /// @threads any, concurrently
 class DiskReader {
@@ -102,6 +111,20 @@ public:
     virtual Result<std::optional<BlockIndex>> next_data(BlockIndex from) = 0;
     /// The id that the map names for a block; nullopt: zero.
     virtual Result<std::optional<chunk::ChunkId>> id_at(BlockIndex block) = 0;
+    /// What starts at `from` (before the disk's end): blocks of one kind, as far as one map node
+    /// tells. Runs one after the other cover the disk; a damaged node is a run, not an error.
+    /// @errors what is not damage: io and the like
+    virtual Result<MapRun> run_at(BlockIndex from) = 0;
+};
+
+/// Computes a disk's root anew from the ids of the blocks that were really written or read (I8).
+/// Every block must be given once, in any order. @threads any, concurrently; finish: one, last
+class RootProof {
+public:
+    virtual ~RootProof() = default;
+    virtual Status put(BlockIndex block, const chunk::ChunkId& id) = 0;
+    virtual Status put_zeros(BlockIndex first, std::uint64_t count) = 0;
+    virtual Result<chunk::ChunkId> finish() = 0;
 };
 
 enum class CheckDepth { structure, read_data };
@@ -149,6 +172,8 @@ public:
     virtual Result<Stats> stats() = 0;
     /// The keyed id of a block's plaintext, for compare mode and verify. @threads any
     [[nodiscard]] virtual chunk::ChunkId id_of(ByteView plaintext) const = 0;
+    /// Starts a proof for a disk of this size: the result equals the root of an intact disk.
+    virtual Result<std::unique_ptr<RootProof>> prove(ByteCount size) = 0;
 };
 
 /// Creates an empty vault. @errors busy, id "vault.exists" · invalid

@@ -1,0 +1,158 @@
+#include "vault/opened_vault.hpp"
+
+#include "base/hex.hpp"
+#include "vault/backup_run.hpp"
+#include "vault/check.hpp"
+#include "vault/disk_reader.hpp"
+#include "vault/pack_check.hpp"
+#include "vault/point_record.hpp"
+#include "vault/root_proof.hpp"
+#include "vault/sealed_object.hpp"
+
+namespace stillpoint::vault {
+namespace {
+
+constexpr std::string_view points_prefix = "points/";
+
+tl::unexpected<Error> no_such_point(const PointId& id) {
+    return fail(Errc::not_found, "point.missing", "the vault holds no recovery point " + id,
+                "`stillpoint points` lists what it holds");
+}
+
+// Worth hiding from a list (check reports it); everything else means that the list is unknown.
+bool is_damage(const Error& error) {
+    return error.code == Errc::corrupt || error.code == Errc::unsupported;
+}
+
+}  // namespace
+
+Result<PointListing> list_points(BlockStore& store) {
+    SP_ASSIGN(const auto objects, store.list(std::string{points_prefix}));
+    PointListing listing;
+    for (const ObjectInfo& object : objects) {
+        PointId id = object.name.substr(points_prefix.size());
+        if (is_point_id(id)) {
+            listing.ids.push_back(std::move(id));
+        } else {
+            listing.strangers.push_back(object.name);
+        }
+    }
+    return listing;
+}
+
+Result<Point> load_point(const VaultCore& core, const PointId& id) {
+    if (!is_point_id(id)) return no_such_point(id);
+    const auto stored_bytes = core.store.size(point_object(id));
+    if (!stored_bytes && stored_bytes.error().code == Errc::not_found) return no_such_point(id);
+    if (!stored_bytes) return fail(stored_bytes.error());
+    auto bytes = get_object(core, ObjectKind::point, point_object(id));
+    if (!bytes) return fail(in_step("recovery point " + id, bytes.error()));
+    SP_ASSIGN(Point point, decode_point(*bytes));
+    if (point.id != id) {
+        return fail(Errc::corrupt, "point.damaged",
+                    "object " + point_object(id) + " holds recovery point " + point.id);
+    }
+    point.object_bytes = stored_bytes->raw();
+    return point;
+}
+
+OpenedVault::OpenedVault(std::shared_ptr<VaultCore> core, std::unique_ptr<StoredChunks> chunks)
+    : core_(std::move(core)), chunks_(std::move(chunks)), nodes_(*chunks_, node_ids()) {}
+
+IdFn OpenedVault::node_ids() const {
+    return [core = core_](ByteView bytes) { return core->keys.node_ids().id_of(bytes); };
+}
+
+Result<std::unique_ptr<Vault>> OpenedVault::open(std::shared_ptr<VaultCore> core) {
+    SP_ASSIGN(auto chunks, StoredChunks::open(core));
+    return std::unique_ptr<Vault>{new OpenedVault{std::move(core), std::move(chunks)}};
+}
+
+std::string OpenedVault::short_id() const {
+    return to_hex(ByteView{core_->config.id}.first(4));
+}
+
+Result<std::vector<Point>> OpenedVault::points() {
+    SP_ASSIGN(const PointListing listing, list_points(core_->store));
+    std::vector<Point> points;
+    for (const PointId& id : listing.ids) {
+        auto point = load_point(*core_, id);
+        if (point) {
+            points.push_back(std::move(*point));
+        } else if (!is_damage(point.error()) && point.error().code != Errc::not_found) {
+            return fail(std::move(point).error());  // forgotten meanwhile is not an error
+        }
+    }
+    return points;
+}
+
+Result<Point> OpenedVault::point(const PointId& id) {
+    return load_point(*core_, id);
+}
+
+Result<std::unique_ptr<Run>> OpenedVault::begin_run(const PointId& id) {
+    return BackupRun::begin(*chunks_, id);
+}
+
+Result<std::unique_ptr<DiskReader>> OpenedVault::open_disk(const DiskRoot& root) {
+    // A root that another process wrote since the index was loaded. Its whole tree was durable
+    // before it, so that one look is enough.
+    if (!chunks_->locate(root.root)) SP_TRY(chunks_->refresh());
+    return BlockReader::open(*chunks_, nodes_, root, core_->config.chunk_bytes);
+}
+
+Status OpenedVault::forget(const PointId& id) {
+    if (!is_point_id(id)) return no_such_point(id);
+    const auto present = core_->store.size(point_object(id));
+    if (!present && present.error().code == Errc::not_found) return no_such_point(id);
+    // One that cannot be read can still be forgotten: it is how damage is cleared away.
+    return core_->store.remove(point_object(id));
+}
+
+Result<CheckResult> OpenedVault::check(CheckDepth depth, const ProgressFn& progress,
+                                       const env::CancelToken& cancel) {
+    // Nothing that was read before may stand in for what is there now.
+    SP_ASSIGN(const auto fresh, StoredChunks::open(core_));
+    return check_vault(*fresh, {.depth = depth, .progress = progress, .cancel = cancel});
+}
+
+Result<Stats> OpenedVault::stats() {
+    Stats stats;
+    SP_ASSIGN(const auto points, this->points());
+    stats.points = points.size();
+    for (const Point& point : points) {
+        for (const DiskRoot& disk : point.disks) stats.logical_bytes += disk.size.raw();
+    }
+    SP_ASSIGN(const auto objects, core_->store.list(""));
+    for (const ObjectInfo& object : objects) stats.stored_bytes += object.size.raw();
+    SP_TRY(chunks_->refresh());
+    for (const PackName& name : chunks_->packs()) {
+        ++stats.packs;
+        const auto directory = chunks_->directory(name);
+        if (!directory) continue;  // damage is what check reports
+        if ((*directory)->content != Content::data) continue;
+        stats.chunks += (*directory)->entries.size();
+        for (const DirectoryEntry& entry : (*directory)->entries) {
+            stats.unique_bytes += entry.plain_bytes;
+        }
+    }
+    return stats;
+}
+
+chunk::ChunkId OpenedVault::id_of(ByteView plaintext) const {
+    return core_->keys.data_ids().id_of(plaintext);
+}
+
+Result<std::unique_ptr<RootProof>> OpenedVault::prove(ByteCount size) {
+    SP_ASSIGN(const MapShape shape,
+              MapShape::make(size, core_->config.chunk_bytes, core_->config.map_fan_out));
+    return make_root_proof(shape, node_ids());
+}
+
+Result<std::unique_ptr<Vault>> open_vault(BlockStore& store, const KeyMaterial& key,
+                                          const env::Clock& clock) {
+    SP_ASSIGN(auto core, unlock_vault(store, key, clock));
+    return OpenedVault::open(std::move(core));
+}
+
+}  // namespace stillpoint::vault
