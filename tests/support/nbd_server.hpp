@@ -1,6 +1,5 @@
 #pragma once
-#include <doctest/doctest.h>
-
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -10,14 +9,14 @@
 
 namespace stillpoint::test {
 
-/// Runs a program to its end; the test fails when the program does.
+/// Runs a program to its end; throws (and so fails the test) when the program fails.
 /// @return its output
 inline std::string run(const std::vector<std::string>& arguments) {
     const env::SystemClock clock;
     const auto done = env::run_process(arguments, env::Deadline{clock, std::chrono::seconds{60}},
                                        env::CancelToken{});
-    REQUIRE_MESSAGE(done.has_value(), arguments[0]);
-    REQUIRE_MESSAGE(done->exit_code == 0, arguments[0] << ": " << done->errors);
+    if (!done) throw std::runtime_error(done.error().text);
+    if (done->exit_code != 0) throw std::runtime_error(arguments[0] + ": " + done->errors);
     return done->out;
 }
 
@@ -61,9 +60,11 @@ private:
         const env::SystemClock clock;
         const env::Deadline deadline{clock, std::chrono::seconds{30}};
         while (!std::filesystem::exists(file("pid"))) {
-            REQUIRE_FALSE(deadline.passed());
-            REQUIRE(child_[0].wait(env::Deadline{clock, {}}).error().code == Errc::timeout);
-            REQUIRE(env::pause(std::chrono::milliseconds{2}, {}));
+            const auto ended = child_[0].wait(env::Deadline{clock, {}});
+            const bool runs = !ended && ended.error().code == Errc::timeout;
+            const bool waited = runs && env::pause(std::chrono::milliseconds{2}, {}).has_value();
+            if (!waited || deadline.passed())
+                throw std::runtime_error("an NBD server did not start");
         }
     }
     env::TemporaryFolder folder_;
