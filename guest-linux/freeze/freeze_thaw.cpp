@@ -137,6 +137,7 @@ std::vector<Evidence> FreezeRun::frozen_evidence() const {
         const FreezeRow& row = table_.row(i);
         Evidence evidence = evidence_of(units_[i].opened.target);
         evidence.quiesced = row.step == Step::frozen;
+        evidence.freezable = row.step != Step::unsupported;
         evidence.duration_ns = row.freeze_end_ns - row.freeze_begin_ns;
         evidence.note = evidence.quiesced ? sync_note(row) : "cannot freeze; synced";
         all.push_back(std::move(evidence));
@@ -155,6 +156,7 @@ Evidence FreezeRun::thawed_evidence(const Unit& unit, const FreezeRow& row) cons
             evidence.note = sync_note(row);
             break;
         case Step::unsupported:
+            evidence.freezable = false;
             evidence.quiesced = row.writes_before >= 0 && row.writes_before == row.writes_after &&
                                 row.sync_errno == 0;
             evidence.note =
@@ -190,6 +192,7 @@ void FreezeRun::add_uncovered(std::vector<Evidence>& evidence) const {
         entry.name = left.name;
         entry.type = left.type;
         entry.excluded = left.excluded;
+        entry.freezable = false;
         entry.note = left.note;
         evidence.push_back(std::move(entry));
     }
