@@ -98,7 +98,7 @@ if [ "$length" != fast ]; then
     say 'fuzz smoke'
     if CC=clang-14 CXX=clang++-14 step build fuzz-configure configure build-fuzz \
             -Dfuzz=true -Dstatic_guest=false \
-        && step build fuzz ninja -C build-fuzz; then
+        && step build fuzz ninja -C build-fuzz fuzz-targets; then
         suites fuzz build-fuzz fuzz
     fi
 
