@@ -1,9 +1,12 @@
 #include <doctest/doctest.h>
 
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <set>
 #include <string>
 
+#include "base/hex.hpp"
 #include "serialization/frame.hpp"
 #include "serialization/messages.hpp"
 #include "support/golden.hpp"
@@ -25,6 +28,26 @@ std::string twin_of(const Message& message) {
 
 Frame sample_frame() {
     return {0x0123456789abcdef, 42, encode_message(Ping{7})};
+}
+
+/// All keys of a document, at every depth.
+std::set<std::string> member_names(const Value& value) {
+    std::set<std::string> names;
+    if (const Map* map = value.map()) {
+        for (const auto& [key, member] : *map) {
+            names.insert(key);
+            names.merge(member_names(member));
+        }
+    }
+    if (const Array* array = value.array()) {
+        for (const Value& item : *array) names.merge(member_names(item));
+    }
+    return names;
+}
+
+std::string read_file(const std::filesystem::path& path) {
+    std::ifstream file{path, std::ios::binary};
+    return {std::istreambuf_iterator<char>{file}, {}};
 }
 
 }  // namespace
@@ -59,6 +82,28 @@ TEST_CASE("golden/wire: the frame") {
     FrameReader reader;
     reader.feed(read_golden("frame-v1.bin"));
     CHECK(reader.next() == sample_frame());
+}
+
+TEST_CASE(
+    "golden/wire: the protocol's document names every kind, every member and the frame's bytes") {
+    const std::string document = read_file(STILLPOINT_PROTOCOL_DOCUMENT);
+    REQUIRE_FALSE(document.empty());
+    const auto says = [&](const std::string& word) {
+        CAPTURE(word);
+        CHECK(document.find(word) != std::string::npos);
+    };
+    for (const Message& message : sample_messages()) {
+        if (message.index() == 0) continue;
+        says("`" + std::string(kind_of(message)) + "`");
+        for (const std::string& member : member_names(*parse_json(message_to_json(message)))) {
+            says(member == "body" ? "\"body\"" : "`" + member + "`");
+        }
+    }
+    std::string hex;
+    for (const char c : document) {
+        if (c != ' ' && c != '\n') hex += c;
+    }
+    CHECK(hex.find(to_hex(encode_frame(sample_frame()))) != std::string::npos);
 }
 
 TEST_CASE("golden/wire: no frozen wire file is left without a test") {
