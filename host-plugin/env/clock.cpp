@@ -38,6 +38,10 @@ int Deadline::poll_ms() const {
     return static_cast<int>(std::min<std::int64_t>(ms, 86'400'000));
 }
 
+Deadline Deadline::at_most(Nanoseconds budget) const {
+    return Deadline{*clock_, std::min(left(), budget)};
+}
+
 std::string rfc3339(Nanoseconds wall) {
     const auto ms = std::chrono::floor<std::chrono::milliseconds>(wall);
     const auto seconds = std::chrono::floor<std::chrono::seconds>(ms);

@@ -33,6 +33,8 @@ public:
     [[nodiscard]] Nanoseconds left() const;
     /// For poll(2): milliseconds rounded up, at most one day.
     [[nodiscard]] int poll_ms() const;
+    /// The earlier of this deadline and `budget` from now, on the same clock.
+    [[nodiscard]] Deadline at_most(Nanoseconds budget) const;
 
 private:
     const Clock* clock_;

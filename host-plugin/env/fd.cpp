@@ -27,6 +27,7 @@ constexpr Known known_errors[] = {
     {EEXIST, Errc::busy, "os.eexist", "remove it or choose another name"},
     {ENOTDIR, Errc::not_found, "os.enotdir", "check the path: a part of it is no folder"},
     {EAGAIN, Errc::busy, "os.eagain", "try again later"},
+    {ECONNREFUSED, Errc::io, "os.econnrefused", "check that the other side runs"},
     {EIO, Errc::io, "os.eio", "check the storage and the kernel's log"},
 };
 
