@@ -80,6 +80,8 @@ struct SnapshotTimes {
     env::Nanoseconds after{};    // host monotonic, when all disks were known to be captured
     env::Nanoseconds wall{};     // wall clock at the instant
     std::optional<env::Nanoseconds> paused;  // the VM was stopped that long
+    std::string mode;         // how the frozen view is made, e.g. "copy-before-write"; for reports
+    std::string mode_reason;  // why not the mode that protects the guest best; empty: it is
 };
 
 /// One snapshot of all planned disks at one instant. Order of calls: prepare (before the freeze; no

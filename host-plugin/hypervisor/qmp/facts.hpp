@@ -1,0 +1,69 @@
+#pragma once
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "env/clock.hpp"
+#include "hypervisor/hypervisor.hpp"
+#include "hypervisor/qmp/client.hpp"
+
+/// What QEMU says about its disks, and the pure reading of it.
+namespace stillpoint::hypervisor::qmp {
+
+/// A block node that a bitmap can live on.
+struct NodeFacts {
+    std::string name;
+    std::string driver;
+    std::string filename;
+    ByteCount size;
+    bool read_only = false;
+    bool persistent_bitmaps = false;  // qcow2 of version 3, opened for writing
+    std::vector<BitmapInfo> bitmaps;  // all of them, also those of others
+};
+
+/// A disk as the guest sees it and the nodes below it.
+struct DeviceFacts {
+    std::string disk;         // the name we show: qdev id, else drive name, else node name
+    std::string qdev;         // as query-block says; empty: no guest device (storage daemon)
+    std::string device_path;  // QOM path that has a settable `drive`; empty: none
+    std::string root;         // node the device sits on
+    NodeFacts source;         // the active layer: root, or what is below its filters
+};
+
+/// The answers that disks are read from.
+struct BlockAnswers {
+    serialization::Value block;  // query-block
+    serialization::Value nodes;  // query-named-block-nodes, flat
+    serialization::Value graph;  // x-debug-query-block-graph; null: not to be had
+};
+
+/// Guest disks in the order of query-block; drives without medium or device are left out. Where
+/// query-block is empty (storage daemon), every node that nothing else uses is a disk.
+/// @errors corrupt, id "qmp.unexpected": an answer of another shape ·
+///         invalid, id "qmp.ambiguous_disk": two disks of one name
+[[nodiscard]] Result<std::vector<DeviceFacts>> read_devices(const BlockAnswers& answers);
+
+/// The elements of an answer that should be a list; none when it is not.
+[[nodiscard]] const serialization::Array& elements(const serialization::Value& answer);
+
+/// QOM path of a device from query-block's `qdev`: an id, or the path of the device or its backend.
+[[nodiscard]] std::string qom_path_of(const std::string& qdev);
+
+[[nodiscard]] Result<BlockAnswers> ask_blocks(QmpClient& client, const env::Deadline& deadline);
+/// All bitmaps of all nodes, by node name.
+[[nodiscard]] Result<std::map<std::string, std::vector<BitmapInfo>>> ask_bitmaps(
+    QmpClient& client, const env::Deadline& deadline);
+/// The node each device sits on, by query-block's `qdev`.
+[[nodiscard]] Result<std::map<std::string, std::string>> ask_roots(QmpClient& client,
+                                                                   const env::Deadline& deadline);
+/// Names of all block nodes.
+[[nodiscard]] Result<std::set<std::string>> ask_node_names(QmpClient& client,
+                                                           const env::Deadline& deadline);
+/// ask_blocks and read_devices, then each device_path that has no settable `drive` is emptied.
+[[nodiscard]] Result<std::vector<DeviceFacts>> ask_devices(QmpClient& client,
+                                                           const env::Deadline& deadline);
+/// @return query-status' "status"; "none" for a storage daemon
+[[nodiscard]] Result<std::string> ask_run_state(QmpClient& client, const env::Deadline& deadline);
+
+}  // namespace stillpoint::hypervisor::qmp
