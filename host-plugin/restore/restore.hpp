@@ -24,8 +24,8 @@ struct DamagedRange {
 
 struct RestoreResult {
     env::Path file;
-    std::uint64_t data_bytes = 0;          // bytes written, zeros excluded
-    std::vector<DamagedRange> damage;      // not empty: the file is `<name>.incomplete`
+    std::uint64_t data_bytes = 0;      // bytes written, zeros excluded
+    std::vector<DamagedRange> damage;  // not empty: the file is `<name>.incomplete`
 };
 
 using Progress = std::function<void(std::uint64_t done_bytes)>;
