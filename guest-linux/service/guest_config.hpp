@@ -1,0 +1,47 @@
+#pragma once
+#include <array>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.hpp"
+#include "freeze/plan.hpp"
+#include "hooks/hook.hpp"
+
+namespace stillpoint::linux_guest {
+
+inline constexpr std::string_view guest_config_path = "/etc/stillpoint/guest.xml";
+inline constexpr std::size_t guest_config_bytes_max = 1u << 20;
+inline constexpr os::Nanoseconds freeze_budget_min = std::chrono::seconds{1};
+inline constexpr os::Nanoseconds freeze_budget_max =
+    std::chrono::seconds{30};  // the kernel complains at 120 s
+inline constexpr os::Nanoseconds freeze_budget_default = std::chrono::seconds{5};
+
+/// What guest.xml says; the defaults are those of an absent or empty file.
+struct GuestConfig {
+    os::Nanoseconds freeze_budget =
+        freeze_budget_default;  // longest time frozen, whatever the host asks
+    FreezeRules rules;
+    std::optional<HookCommand> pre;
+    std::optional<HookCommand> post;  // only with pre
+};
+
+/// Every element and attribute of guest.xml, "element" or "element@attribute": the manual page is
+/// tested against it.
+inline constexpr std::array<std::string_view, 14> guest_config_keys{
+    "guest",        "freeze",       "freeze@budget", "freeze@exclude", "exclude",
+    "exclude@path", "hooks",        "pre",           "pre@command",    "pre@timeout",
+    "post",         "post@command", "post@timeout",  "argument"};
+
+/// Strict: an unknown element or attribute or a wrong value is an error with file, line and what is
+/// accepted instead.
+/// @errors invalid, id "config.guest"
+[[nodiscard]] Result<GuestConfig> parse_guest_config(std::string_view xml, const std::string& file);
+
+/// @errors as parse_guest_config; denied, io. An absent file is the default.
+[[nodiscard]] Result<GuestConfig> load_guest_config(const std::string& file);
+
+/// "500ms", "5s", "2m". @return nullopt: none of these, or more than an hour
+[[nodiscard]] std::optional<os::Nanoseconds> parse_duration(std::string_view text);
+
+}  // namespace stillpoint::linux_guest

@@ -1,0 +1,97 @@
+#include "service/guest_config.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace stillpoint;
+using namespace stillpoint::linux_guest;
+using namespace std::chrono_literals;
+
+namespace {
+
+std::string refusal(std::string_view xml) {
+    const auto parsed = parse_guest_config(xml, "g.xml");
+    REQUIRE(!parsed);
+    CHECK(parsed.error().id == "config.guest");
+    CHECK(parsed.error().code == Errc::invalid);
+    return parsed.error().text;
+}
+
+bool holds(const std::string& text, std::string_view part) {
+    CAPTURE(text);
+    return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("guest-linux/config: empty, missing and minimal files give the defaults") {
+    for (const std::string_view xml :
+         {"", "  \n", "<!-- nothing -->", "<guest/>", "<guest><hooks/></guest>"}) {
+        CAPTURE(xml);
+        const auto config = parse_guest_config(xml, "g.xml");
+        REQUIRE(config);
+        CHECK(config->freeze_budget == freeze_budget_default);
+        CHECK(config->rules.exclude.empty());
+        CHECK(!config->pre);
+    }
+    CHECK(load_guest_config("/nonexistent/guest.xml"));
+}
+
+TEST_CASE("guest-linux/config: every key is read") {
+    const auto config = parse_guest_config(R"(<?xml version="1.0"?>
+<guest>
+  <!-- a comment -->
+  <freeze budget="2500ms" exclude="/mnt/scratch"><exclude path="/mnt/a b"/></freeze>
+  <hooks>
+    <pre command="/usr/local/bin/before" timeout="2m"><argument>--name</argument><argument>a &amp; b</argument><argument/></pre>
+    <post command="/usr/local/bin/after"/>
+  </hooks>
+</guest>)",
+                                           "g.xml")
+                            .value();
+    CHECK(config.freeze_budget == 2500ms);
+    CHECK(config.rules.exclude == std::vector<std::string>{"/mnt/scratch", "/mnt/a b"});
+    REQUIRE(config.pre);
+    CHECK(config.pre->command == "/usr/local/bin/before");
+    CHECK(config.pre->timeout == 2min);
+    CHECK(config.pre->arguments == std::vector<std::string>{"--name", "a & b", ""});
+    REQUIRE(config.post);
+    CHECK(config.post->timeout == hook_timeout_default);
+    CHECK(config.post->arguments.empty());
+}
+
+TEST_CASE("guest-linux/config: errors name file, line and what is accepted") {
+    CHECK(holds(refusal("<host/>"), "g.xml:1: unknown element <host>; accepted: guest"));
+    CHECK(holds(refusal("<guest>\n <frieze/>\n</guest>"),
+                "g.xml:2: unknown element <frieze> in <guest>; accepted: freeze, hooks"));
+    CHECK(holds(refusal("<guest>\n\n<freeze budgets=\"5s\"/></guest>"),
+                "g.xml:3: unknown attribute budgets of <freeze>; accepted: budget, exclude"));
+    CHECK(holds(refusal("<guest x='1'/>"), "accepted: nothing"));
+    CHECK(holds(refusal("<guest><freeze budget='5'/></guest>"), "a duration from 1s to 30s"));
+    CHECK(holds(refusal("<guest><freeze budget='31s'/></guest>"), "31s"));
+    CHECK(holds(refusal("<guest><freeze exclude='mnt'/></guest>"), "must be an absolute path"));
+    CHECK(holds(refusal("<guest><freeze/><freeze/></guest>"), "stands twice"));
+    CHECK(holds(refusal("<guest>text</guest>"), "unexpected text in <guest>"));
+    CHECK(holds(refusal("<guest><hooks><pre/></hooks></guest>"), "command of <pre>"));
+    CHECK(holds(refusal("<guest><hooks><pre command='x'/></hooks></guest>"), "absolute"));
+    CHECK(
+        holds(refusal("<guest><hooks><post command='/x'/></hooks></guest>"), "only after a <pre>"));
+    CHECK(holds(refusal("<guest><hooks dir='/x'/></guest>"), "unknown attribute dir"));
+    CHECK(holds(
+        refusal("<guest><hooks><pre command='/x'><argument><b/></argument></pre></hooks></guest>"),
+        "text alone"));
+    CHECK(holds(refusal("<guest>\n<freeze></guest>"), "no valid XML"));
+    std::string deep;
+    for (int i = 0; i < 100'000; ++i) deep += "<guest>";
+    CHECK(holds(refusal(deep), "g.xml:"));
+}
+
+TEST_CASE("guest-linux/config: durations have a unit and a limit") {
+    CHECK(parse_duration("500ms") == 500ms);
+    CHECK(parse_duration("5s") == 5s);
+    CHECK(parse_duration("2m") == 2min);
+    for (const std::string_view bad :
+         {"", "5", "s", "-1s", "5 s", "5h", "5sx", "3601s", "99999999999999999999s"}) {
+        CAPTURE(bad);
+        CHECK(!parse_duration(bad));
+    }
+}
