@@ -14,7 +14,6 @@ using os::boottime;
 using os::Nanoseconds;
 
 constexpr Nanoseconds start_max = std::chrono::seconds{5};  // a busy machine forks slowly
-constexpr Nanoseconds sync_max = std::chrono::seconds{10};
 constexpr int sync_rounds_max = 3;
 /// A sync that took longer left time for new dirt, in proportion: worth another round.
 constexpr Nanoseconds sync_was_short = std::chrono::milliseconds{500};
@@ -114,8 +113,7 @@ Status FreezeRun::expect_news(WatchdogNews wanted, os::Waiter& waiter) {
     }
 }
 
-Status FreezeRun::sync(os::Waiter& waiter) {
-    const Nanoseconds until = boottime() + sync_max;
+Status FreezeRun::sync(Nanoseconds until, os::Waiter& waiter) {
     for (int round = 0; round < sync_rounds_max; ++round) {
         const Nanoseconds begin = boottime();
         for (Unit& unit : units_) order(unit, FreezerOrder::sync);

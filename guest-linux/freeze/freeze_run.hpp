@@ -45,8 +45,9 @@ public:
 
     /// Writes dirty data out while the guest still runs: shortens the window from seconds to
     /// milliseconds. Repeats while that takes long, since dirt gathers meanwhile.
+    /// @param until boottime after which it is given up
     /// @errors timeout, id "freeze.sync_timeout", with the filesystem's name · cancelled · io
-    Status sync(os::Waiter& waiter);
+    Status sync(os::Nanoseconds until, os::Waiter& waiter);
 
     /// Arms the watchdog, then freezes level by level. After an error call thaw at once: some may
     /// be frozen.

@@ -77,6 +77,7 @@ Status FreezeRun::thaw_in_order(os::Waiter& waiter) {
     std::set<int> levels;
     for (std::size_t i = 0; i < units_.size(); ++i) {
         FreezeRow& row = table_.row(i);
+        units_[i].waiting = false;  // a sync or freeze that does not return is not waited for here
         try_move(row, Step::idle, Step::revoked);
         if (row.step == Step::unsupported) order(units_[i], FreezerOrder::thaw);
         if (row.step == Step::frozen) levels.insert(units_[i].opened.target.level);
@@ -137,9 +138,9 @@ std::vector<Evidence> FreezeRun::frozen_evidence() const {
         const FreezeRow& row = table_.row(i);
         Evidence evidence = evidence_of(units_[i].opened.target);
         evidence.quiesced = row.step == Step::frozen;
-        evidence.freezable = row.step != Step::unsupported;
         evidence.duration_ns = row.freeze_end_ns - row.freeze_begin_ns;
-        evidence.note = evidence.quiesced ? sync_note(row) : "cannot freeze; synced";
+        evidence.freezable = row.step != Step::unsupported;
+        evidence.note = evidence.freezable ? sync_note(row) : "cannot freeze; synced";
         all.push_back(std::move(evidence));
     }
     add_uncovered(all);
@@ -156,7 +157,6 @@ Evidence FreezeRun::thawed_evidence(const Unit& unit, const FreezeRow& row) cons
             evidence.note = sync_note(row);
             break;
         case Step::unsupported:
-            evidence.freezable = false;
             evidence.quiesced = row.writes_before >= 0 && row.writes_before == row.writes_after &&
                                 row.sync_errno == 0;
             evidence.note =

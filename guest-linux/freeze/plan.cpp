@@ -24,6 +24,9 @@ constexpr std::array<std::string_view, 14> network_types{
     "9p",     "afs",   "beegfs", "ceph", "cifs",     "coda", "gpfs",
     "lustre", "ncpfs", "nfs",    "nfs4", "orangefs", "smb3", "virtiofs"};
 
+/// For telling people beforehand; what counts is the kernel's answer.
+constexpr std::array<std::string_view, 4> unfreezable_types{"exfat", "msdos", "vfat", "zfs"};
+
 constexpr int overlay_depth_max = 8;
 constexpr std::string_view deleted_suffix = " (deleted)";
 
@@ -219,8 +222,9 @@ private:
                                   : backing_of(named) == Backing::block ? std::vector{device}
                                                                         : std::vector<DeviceId>{};
         const std::string name = access.candidates.front().point;
-        plan_.targets.push_back(
-            {name, named.type, device, depth.level, std::move(access.candidates), stat_devices});
+        plan_.targets.push_back({name, named.type, device, depth.level,
+                                 std::move(access.candidates), stat_devices,
+                                 !listed(unfreezable_types, named.type)});
         return {};
     }
 

@@ -22,6 +22,7 @@ struct Target {
     int level = 0;  // 0: nothing of ours lies below; freeze from the highest level down
     std::vector<Mount> candidates;       // where it can be opened, best first
     std::vector<DeviceId> stat_devices;  // whose write counters tell that nothing was written
+    bool can_freeze = true;              // false: its kind is known not to; tried all the same
 };
 
 /// A writable block filesystem that stays as it is; the recovery point will be partial.

@@ -25,7 +25,7 @@ struct World {
 
     FreezeRun frozen(FreezeBudgets budgets = {}) {
         FreezeRun run = FreezeRun::start(plan_below(folder.path()), waiter).value();
-        REQUIRE(run.sync(waiter));
+        REQUIRE(run.sync(os::boottime() + 10s, waiter));
         REQUIRE(run.freeze(budgets, waiter));
         return run;
     }
@@ -87,7 +87,7 @@ TEST_CASE("guest-freeze: a foreign freeze is respected and ours is rolled back")
     World world;
     REQUIRE(world.two.foreign_freeze() == 0);
     FreezeRun run = FreezeRun::start(plan_below(world.folder.path()), world.waiter).value();
-    REQUIRE(run.sync(world.waiter));
+    REQUIRE(run.sync(os::boottime() + 10s, world.waiter));
     const Status frozen = run.freeze({}, world.waiter);
     REQUIRE(!frozen);
     CHECK(frozen.error().id == "freeze.foreign");

@@ -1,0 +1,83 @@
+#include "freeze/freeze_engine.hpp"
+
+#include "os/fd.hpp"
+
+namespace stillpoint::linux_guest {
+namespace {
+
+/// With the longest FIFREEZE allowed, the answer is on its way before the host stops waiting (its
+/// margin is 5 s). Prepare has written the bulk out before.
+constexpr os::Nanoseconds last_sync_max = std::chrono::seconds{4};
+
+}  // namespace
+
+Result<FreezePlan> SystemFreezeEngine::plan() const {
+    SP_ASSIGN(const std::string text, os::read_file("/proc/self/mountinfo", mountinfo_bytes_max));
+    SP_ASSIGN(const MountTable mounts, MountTable::parse(text));
+    return plan_freeze(mounts, read_sysfs(mounts), rules_);
+}
+
+Result<std::vector<serialization::Volume>> SystemFreezeEngine::volumes() {
+    SP_ASSIGN(const FreezePlan planned, plan());
+    return volumes_of(planned);
+}
+
+Status SystemFreezeEngine::start(os::Waiter& waiter) {
+    SP_ASSIGN(FreezePlan planned, plan());
+    SP_ASSIGN(FreezeRun run, FreezeRun::start(std::move(planned), waiter));
+    run_ = std::make_unique<FreezeRun>(std::move(run));
+    return {};
+}
+
+Status SystemFreezeEngine::write_out(os::Nanoseconds until, os::Waiter& waiter) {
+    SP_TRY(start(waiter));
+    const Status synced = run_->sync(until, waiter);
+    run_.reset();
+    return synced;
+}
+
+Result<FreezeReport> SystemFreezeEngine::freeze(const FreezeBudgets& budgets, os::Waiter& waiter) {
+    last_ = {};
+    run_.reset();
+    if (stuck_ && !stuck_->stuck().empty()) {
+        return fail(Errc::busy, "freeze.stuck",
+                    "an earlier freeze of " + stuck_->stuck().front() + " has still not returned",
+                    "see the kernel's log for what blocks it");
+    }
+    stuck_.reset();
+    SP_TRY(start(waiter));
+    SP_TRY(run_->sync(os::boottime() + last_sync_max, waiter));
+    SP_TRY(run_->freeze(budgets, waiter));
+    return FreezeReport{run_->first_freeze(), run_->frozen(), run_->frozen_evidence()};
+}
+
+void SystemFreezeEngine::watch(std::vector<pollfd>& descriptors) const {
+    if (run_) run_->watch(descriptors);
+}
+
+Status SystemFreezeEngine::tend() {
+    return run_ ? run_->tend() : Status{};
+}
+
+ThawReport SystemFreezeEngine::thaw(os::Waiter& waiter) {
+    if (!run_) return last_;
+    last_ = run_->thaw(waiter);
+    if (!run_->stuck().empty()) stuck_ = std::move(run_);
+    run_.reset();
+    return last_;
+}
+
+std::vector<serialization::Volume> volumes_of(const FreezePlan& plan) {
+    std::vector<serialization::Volume> volumes;
+    for (const Target& target : plan.targets) {
+        volumes.push_back({target.name, target.type, target.device.text(), target.can_freeze, false,
+                           target.can_freeze ? "" : "cannot be frozen; is synced instead"});
+    }
+    for (const Uncovered& left : plan.uncovered) {
+        volumes.push_back(
+            {left.name, left.type, left.device.text(), false, left.excluded, left.note});
+    }
+    return volumes;
+}
+
+}  // namespace stillpoint::linux_guest

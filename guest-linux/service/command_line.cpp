@@ -1,0 +1,80 @@
+#include "service/command_line.hpp"
+
+#include <array>
+#include <utility>
+
+namespace stillpoint::linux_guest {
+namespace {
+
+constexpr std::array<std::pair<std::string_view, Command>, 5> commands{
+    {{"run", Command::run},
+     {"plan", Command::plan},
+     {"--version", Command::version},
+     {"--help", Command::help},
+     {"-h", Command::help}}};
+
+struct ValueOption {
+    std::string_view name;
+    std::string CommandLine::*member;
+};
+constexpr std::array<ValueOption, 3> value_options{{{"--config", &CommandLine::config},
+                                                    {"--channel", &CommandLine::channel},
+                                                    {"--log", &CommandLine::log}}};
+
+}  // namespace
+
+Result<CommandLine> parse_command_line(std::span<const char* const> arguments) {
+    CommandLine line;
+    bool commanded = false;
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+        const std::string_view word = arguments[i];
+        bool known = word == "--json";
+        if (known) line.json = true;
+        for (const auto& [name, command] : commands) {
+            if (name != word) continue;
+            if (std::exchange(commanded, true)) {
+                return fail(Errc::invalid, "usage", "one command at a time", "see --help");
+            }
+            line.command = command;
+            known = true;
+        }
+        for (const ValueOption& option : value_options) {
+            if (option.name != word) continue;
+            if (++i == arguments.size()) {
+                return fail(Errc::invalid, "usage", std::string(word) + " needs a value",
+                            "see --help");
+            }
+            line.*option.member = arguments[i];
+            known = true;
+        }
+        if (!known) {
+            return fail(Errc::invalid, "usage", "unknown word: " + std::string(word), "see --help");
+        }
+    }
+    if (line.json && line.command != Command::plan) {
+        return fail(Errc::invalid, "usage", "--json goes with plan", "see --help");
+    }
+    return line;
+}
+
+std::string_view help_text() {
+    return R"(stillpoint-guest - brings this machine to a still point while its backup is taken
+
+usage: stillpoint-guest [run] [--config FILE] [--channel PATH] [--log WHERE]
+       stillpoint-guest plan [--config FILE] [--json]
+
+  run               serve the host (default)
+  plan              print which filesystems would be frozen, and which not and why
+  --config FILE     configuration; default /etc/stillpoint/guest.xml
+  --channel PATH    a character device or unix socket to talk over, in place of the
+                    virtio-serial port org.stillpoint.guest.0
+  --log WHERE       stderr (default), kmsg or a file
+  --json            plan: one JSON document
+  --version         print the version
+  --help, -h        print this text
+
+Exit codes: 0 done, 1 failed, 2 usage or configuration.
+)";
+}
+
+}  // namespace stillpoint::linux_guest
