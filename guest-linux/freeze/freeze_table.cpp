@@ -3,7 +3,7 @@
 #include <sys/mman.h>
 
 #include <cerrno>
-#include <new>
+#include <memory>
 #include <utility>
 
 #include "base/check.hpp"
@@ -41,8 +41,8 @@ Result<FreezeTable> FreezeTable::create(std::size_t rows) {
         ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return fail(os::os_error("map shared memory", errno));
     FreezeTable table{memory, bytes, rows};
-    ::new (memory) Head{};  // NOLINT: placement in the shared mapping
-    for (std::size_t i = 0; i < rows; ++i) ::new (&table.row(i)) FreezeRow{};
+    std::construct_at(static_cast<Head*>(memory));
+    for (std::size_t i = 0; i < rows; ++i) std::construct_at(&table.row(i));
     return table;
 }
 

@@ -42,7 +42,9 @@ TEST_CASE("guest-linux/config: every key is read") {
   <!-- a comment -->
   <freeze budget="2500ms" exclude="/mnt/scratch"><exclude path="/mnt/a b"/></freeze>
   <hooks>
-    <pre command="/usr/local/bin/before" timeout="2m"><argument>--name</argument><argument>a &amp; b</argument><argument/></pre>
+    <pre command="/usr/local/bin/before" timeout="2m">
+      <argument>--name</argument><argument>a &amp; b</argument><argument/>
+    </pre>
     <post command="/usr/local/bin/after"/>
   </hooks>
 </guest>)",
