@@ -26,6 +26,7 @@ std::vector<std::string> arguments_of(const ImageServerOptions& options, const e
 Result<env::Child> spawn(const ImageServerOptions& options, const env::Path& socket) {
     env::SpawnOptions spawn;
     spawn.arguments = arguments_of(options, socket);
+    spawn.new_session = true;  // Ctrl-C is for us: we end it, once what we do is undone
     auto child = env::Child::spawn(spawn);
     if (!child && child.error().code == Errc::not_found) {
         return fail(Errc::not_found, "restore.no_qemu_nbd", child.error().text,
