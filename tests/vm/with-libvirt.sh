@@ -43,6 +43,12 @@ make_private_folders() {
         [ -d "${pair#*:}" ] || skip "${pair#*:} does not exist: is libvirt installed whole?"
         mount --bind "$lab/${pair%%:*}" "${pair#*:}"
     done
+    # A KVM device that exists but does not work makes libvirt probe QEMU anew for every domain.
+    if [ -e /dev/kvm ]; then
+        : >"$lab/no-kvm"
+        chmod 0 "$lab/no-kvm"
+        mount --bind "$lab/no-kvm" /dev/kvm
+    fi
     ip link set lo up
 }
 
