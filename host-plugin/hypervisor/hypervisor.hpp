@@ -130,9 +130,17 @@ public:
 [[nodiscard]] Result<std::unique_ptr<Vm>> open_qmp_vm(const env::Path& socket,
                                                       const std::string& label,
                                                       const env::Clock& clock);
-/// @param vm name or uuid  @errors not_found, id "vm.not_found"
+/// Who runs libvirt's default event loop in this process: libvirt knows only one.
+enum class LibvirtLoop {
+    ours,     // a thread of the driver, while a connection is open
+    program,  // the program around us, before the first connection and all the time
+};
+/// Opening takes at most that long.
+inline constexpr env::Nanoseconds libvirt_open_budget = std::chrono::seconds{30};
+/// @param vm name or uuid  @errors not_found, id "vm.not_found" · io, id "libvirt.connect" · denied
 [[nodiscard]] Result<std::unique_ptr<Vm>> open_libvirt_vm(const std::string& uri,
                                                           const std::string& vm,
-                                                          const env::Clock& clock);
+                                                          const env::Clock& clock,
+                                                          LibvirtLoop loop = LibvirtLoop::ours);
 
 }  // namespace stillpoint::hypervisor

@@ -1,0 +1,311 @@
+#include "hypervisor/libvirt/libvirt_snapshot.hpp"
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "base/check.hpp"
+#include "hypervisor/libvirt/checkpoints.hpp"
+#include "hypervisor/libvirt/job.hpp"
+#include "hypervisor/libvirt/keeper_order.hpp"
+
+namespace stillpoint::hypervisor::libvirt {
+namespace {
+
+constexpr std::chrono::seconds proof_budget{10};   // one question to libvirt
+constexpr std::chrono::seconds rescue_budget{30};  // what the destructor may take
+
+std::string uuid_of(virDomainPtr domain) {
+    std::array<char, VIR_UUID_STRING_BUFLEN> text{};
+    return virDomainGetUUIDString(domain, text.data()) == 0 ? text.data() : "";
+}
+
+std::vector<std::string> names_of(const std::vector<DiskPlan>& disks) {
+    std::vector<std::string> names;
+    for (const DiskPlan& disk : disks) names.push_back(disk.name);
+    return names;
+}
+
+Status check_names(const SnapshotPlan& plan) {
+    std::set<std::string> disks;
+    std::set<std::string> starting;
+    for (const DiskPlan& disk : plan.disks) {
+        if (!disks.insert(disk.name).second) {
+            return fail(Errc::invalid, "snapshot.plan", "disk " + disk.name + " is planned twice");
+        }
+        if (!disk.new_bitmap.empty()) starting.insert(disk.new_bitmap);
+    }
+    if (plan.disks.empty()) return fail(Errc::invalid, "snapshot.plan", "no disk is planned");
+    if (starting.size() > 1) {
+        return fail(Errc::invalid, "snapshot.plan",
+                    "a libvirt checkpoint has one name for all disks");
+    }
+    return {};
+}
+
+Status check_parent(const DiskPlan& plan, const DiskInfo& disk) {
+    if (plan.parent_bitmap.empty()) return {};
+    const bool usable =
+        std::any_of(disk.bitmaps.begin(), disk.bitmaps.end(), [&](const BitmapInfo& bitmap) {
+            return bitmap.name == plan.parent_bitmap && bitmap.state == BitmapState::usable;
+        });
+    if (usable) return {};
+    return fail(Errc::refused, "bitmap.unusable",
+                "bitmap " + plan.parent_bitmap + " of disk " + disk.name + " cannot be used",
+                "run the backup again: that disk is then read whole");
+}
+
+Status check_block_job(virDomainPtr domain, const std::string& disk) {
+    virDomainBlockJobInfo info{};
+    const int found = virDomainGetBlockJobInfo(domain, disk.c_str(), &info, 0);
+    if (found < 0) return fail(last_error("ask for the block job of disk " + disk));
+    if (found == 0) return {};
+    return fail(Errc::busy, "vm.busy", "a block job (copy, commit or pull) works on disk " + disk,
+                "retry when it has ended: virsh blockjob");
+}
+
+// Under the VM's lock no run of ours lives: a job of ours is one whose owner and keeper both died.
+Status end_dead_job(virDomainPtr domain, const env::Deadline& deadline) {
+    SP_ASSIGN(const auto job, running_job(domain));
+    if (!job) return {};
+    if (!job->is_ours()) {
+        return fail(Errc::busy, "vm.busy", "the VM has a running job: " + job->describe(),
+                    "retry when it has ended: virsh domjobinfo");
+    }
+    SP_TRY(end_backup(domain, job->backup_socket, deadline));
+    ScratchPaths left;
+    left.socket = job->backup_socket;
+    left.folder = left.socket.parent_path();
+    for (const std::string& file : job->scratch) left.files[file] = file;
+    return remove_scratch(left);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<LibvirtSnapshot>> LibvirtSnapshot::plan(
+    std::shared_ptr<Connection> connection, Domain domain, const SnapshotPlan& plan,
+    const env::Clock& clock) {
+    SP_TRY(check_names(plan));
+    SP_ASSIGN(ScratchPaths paths, scratch_paths(plan.job_folder, names_of(plan.disks)));
+    return std::make_unique<LibvirtSnapshot>(Key{}, std::move(connection), std::move(domain), plan,
+                                             std::move(paths), clock);
+}
+
+LibvirtSnapshot::LibvirtSnapshot(Key, std::shared_ptr<Connection> connection, Domain domain,
+                                 SnapshotPlan plan, ScratchPaths paths, const env::Clock& clock)
+    : connection_(std::move(connection)),
+      domain_(std::move(domain)),
+      plan_(std::move(plan)),
+      paths_(std::move(paths)),
+      clock_(clock),
+      uuid_(uuid_of(domain_.get())) {}
+
+LibvirtSnapshot::~LibvirtSnapshot() {
+    // What cannot be ended here the keeper ends, or the next run.
+    if (!ended_) static_cast<void>(end(Outcome::failed, {clock_, rescue_budget}));
+}
+
+serialization::Value LibvirtSnapshot::keeper_document() const {
+    return to_document({.uri = connection_->uri(), .vm = uuid_, .paths = paths_});
+}
+
+Status LibvirtSnapshot::check_plan(const Facts& facts) const {
+    if (!is_active(facts)) {
+        return fail(Errc::unsupported, "vm.not_running", "VM " + facts.vm.name + " is shut off",
+                    "start it");
+    }
+    for (const DiskPlan& plan : plan_.disks) {
+        const auto disk =
+            std::find_if(facts.vm.disks.begin(), facts.vm.disks.end(),
+                         [&](const DiskInfo& info) { return info.name == plan.name; });
+        if (disk == facts.vm.disks.end() || disk->read_only) {
+            return fail(Errc::not_found, "disk.not_found",
+                        "VM " + facts.vm.name + " has no writable disk " + plan.name);
+        }
+        SP_TRY(check_parent(plan, *disk));
+        if (!plan.new_bitmap.empty() && !disk->persistent_bitmaps) {
+            return fail(Errc::invalid, "snapshot.plan",
+                        "disk " + plan.name + " (" + disk->format + ") cannot hold a bitmap");
+        }
+    }
+    return {};
+}
+
+BackupDocuments LibvirtSnapshot::documents(const Facts& facts) const {
+    std::vector<BackupDisk> disks;
+    for (const DiskPlan& plan : plan_.disks) {
+        disks.push_back({.name = plan.name,
+                         .scratch = paths_.files.at(plan.name).string(),
+                         .incremental = plan.parent_bitmap,
+                         .checkpoint = plan.new_bitmap});
+    }
+    std::vector<std::string> left_out;
+    for (const DiskInfo& disk : facts.vm.disks) {
+        if (!paths_.files.contains(disk.name)) left_out.push_back(disk.name);
+    }
+    return backup_documents(paths_.socket.string(), disks, left_out);
+}
+
+std::vector<std::string> LibvirtSnapshot::bitmaps(std::string DiskPlan::*which) const {
+    std::set<std::string> names;
+    for (const DiskPlan& disk : plan_.disks) {
+        if (!(disk.*which).empty()) names.insert(disk.*which);
+    }
+    return {names.begin(), names.end()};
+}
+
+Status LibvirtSnapshot::prepare(const env::Deadline& deadline, const env::CancelToken& cancel) {
+    SP_ASSIGN(const Facts facts, connection_->call<Facts>(deadline, "inspect the VM",
+                                                          [domain = domain_](virConnectPtr) {
+                                                              return read_facts(domain.get());
+                                                          }));
+    SP_TRY(check_plan(facts));
+    SP_TRY(cancel.check());
+    SP_TRY(make_ready(facts, deadline));
+    std::map<std::string, ByteCount> sizes;
+    for (const DiskInfo& disk : facts.vm.disks) sizes[disk.name] = disk.size;
+    prepared_ = true;  // from here on there is something to remove
+    SP_TRY(create_scratch(paths_, sizes, facts.xml.qemu_user, deadline, cancel));
+    SP_ASSIGN(const ByteCount free, env::free_space(paths_.folder));
+    const auto names = names_of(plan_.disks);
+    state_ =
+        std::make_shared<WatchState>(std::set<std::string>{names.begin(), names.end()}, clock_);
+    guard_ = std::make_shared<Guard>(domain_, paths_, ScratchBudget{free, names.size()}, state_);
+    SP_ASSIGN(watch_, Watch::subscribe(connection_, domain_, state_, deadline));
+    documents_ = documents(facts);
+    return cancel.check();
+}
+
+Status LibvirtSnapshot::make_ready(const Facts& facts, const env::Deadline& deadline) {
+    return connection_->call<void>(
+        deadline, "prepare the VM",
+        [domain = domain_, facts, deadline, disks = names_of(plan_.disks),
+         parents = bitmaps(&DiskPlan::parent_bitmap)](virConnectPtr) -> Status {
+            SP_TRY(end_dead_job(domain.get(), deadline));
+            for (const std::string& disk : disks) SP_TRY(check_block_job(domain.get(), disk));
+            for (const std::string& parent : parents) {
+                SP_TRY(adopt_parent(domain.get(), facts, parent));
+            }
+            return forget_empty_checkpoints(domain.get(), facts);
+        });
+}
+
+Result<SnapshotTimes> LibvirtSnapshot::take(const env::Deadline& deadline) {
+    SP_CHECK(watch_ != nullptr && !begin_);
+    state_->set_alarm([connection = connection_.get(), guard = guard_,
+                       pending = std::make_shared<std::atomic<bool>>(false)] {
+        if (pending->exchange(true)) return;  // one look answers all alarms before it
+        connection->start<void>("look after the scratch space", [=](virConnectPtr) -> Status {
+            *pending = false;
+            guard->look();
+            return {};
+        });
+    });
+    SnapshotTimes times;
+    times.before = clock_.monotonic();
+    begin_ = connection_->start<void>(
+        "begin the backup",
+        [domain = domain_, documents = documents_, state = state_,
+         guard = guard_](virConnectPtr) -> Status {
+            const char* checkpoint =
+                documents.checkpoint.empty() ? nullptr : documents.checkpoint.c_str();
+            const int begun =
+                virDomainBackupBegin(domain.get(), documents.backup.c_str(), checkpoint,
+                                     VIR_DOMAIN_BACKUP_BEGIN_REUSE_EXTERNAL);
+            Status status = begun < 0 ? Status{fail(last_error("begin the backup"))} : Status{};
+            state->begin_returned();
+            return status ? guard->arm() : status;
+        });
+    SP_ASSIGN(const auto instant, state_->wait_captured(deadline));
+    if (instant) {
+        times.after = instant->monotonic;
+        times.wall = instant->wall;
+        return times;
+    }
+    SP_TRY(begin_->wait(deadline));
+    times.after = clock_.monotonic();
+    times.wall = clock_.wall();
+    return times;
+}
+
+Result<std::vector<DiskExport>> LibvirtSnapshot::open_exports(const env::Deadline& deadline) {
+    SP_CHECK(begin_.has_value());
+    SP_TRY(begin_->wait(deadline));
+    std::vector<DiskExport> exports;
+    for (const DiskPlan& disk : plan_.disks) {
+        DiskExport item;
+        item.disk = disk.name;
+        item.socket = paths_.socket.string();
+        item.export_name = disk.name;
+        if (!disk.parent_bitmap.empty()) {
+            item.dirty_context = "qemu:dirty-bitmap:" + export_bitmap_name(disk.name);
+        }
+        exports.push_back(std::move(item));
+    }
+    return exports;
+}
+
+Status LibvirtSnapshot::prove_alive() {
+    SP_CHECK(state_ != nullptr);
+    const auto broken = [](const std::string& why) {
+        return fail(Errc::refused, "snapshot.broken", "the snapshot did not last: " + why,
+                    "run the backup again; nothing of this attempt is kept");
+    };
+    if (guard_->exceeded()) return broken("the scratch space is used up to its limit");
+    const auto job = connection_->call<std::optional<RunningJob>>(
+        {clock_, proof_budget}, "ask for the VM's job",
+        [domain = domain_](virConnectPtr) { return running_job(domain.get()); });
+    if (!job) return broken(job.error().text);
+    // The socket's path is this run's alone, so the job is the very one that take() began.
+    if (!*job || (*job)->backup_socket != paths_.socket) return broken("its job has ended");
+    if (const auto why = state_->broken()) return broken(*why);
+    return {};
+}
+
+Status LibvirtSnapshot::end_job(const env::Deadline& deadline) {
+    if (!begin_) return {};
+    // Its failure was reported by take() or open_exports(); only its being over matters now.
+    static_cast<void>(begin_->wait(deadline));
+    return connection_->call<void>(deadline, "end the backup",
+                                   [domain = domain_, socket = paths_.socket.string(), deadline,
+                                    stopped = state_->had_io_error()](virConnectPtr) -> Status {
+                                       SP_TRY(end_backup(domain.get(), socket, deadline));
+                                       if (stopped) SP_TRY(resume_after_io_error(domain.get()));
+                                       return {};
+                                   });
+}
+
+Status LibvirtSnapshot::retire(const std::vector<std::string>& checkpoints,
+                               const env::Deadline& deadline) {
+    return connection_->call<void>(deadline, "delete checkpoints",
+                                   [domain = domain_, checkpoints](virConnectPtr) -> Status {
+                                       Status first;
+                                       for (const std::string& name : checkpoints) {
+                                           Status status = delete_checkpoint(domain.get(), name);
+                                           if (!status && first) first = std::move(status);
+                                       }
+                                       return first;
+                                   });
+}
+
+Status LibvirtSnapshot::end(Outcome outcome, const env::Deadline& deadline) {
+    if (std::exchange(ended_, true) || !prepared_) return {};
+    if (state_) {
+        state_->set_alarm({});
+        state_->expect_end();
+    }
+    Status ended = end_job(deadline);
+    // Our connection may be what broke: a fresh one does what a keeper would.
+    if (!ended) ended = clean_up_libvirt(keeper_document(), deadline);
+    if (begin_) {
+        const auto which =
+            outcome == Outcome::published ? &DiskPlan::parent_bitmap : &DiskPlan::new_bitmap;
+        Status retired = retire(bitmaps(which), deadline);
+        if (!retired && ended) ended = std::move(retired);
+    }
+    watch_.reset();
+    Status removed = remove_scratch(paths_);
+    return ended ? removed : ended;
+}
+
+}  // namespace stillpoint::hypervisor::libvirt

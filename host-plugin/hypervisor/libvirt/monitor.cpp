@@ -1,0 +1,41 @@
+#include "hypervisor/libvirt/monitor.hpp"
+
+#include <libvirt/libvirt-qemu.h>
+
+namespace stillpoint::hypervisor::libvirt {
+namespace {
+
+using serialization::Map;
+using serialization::Value;
+
+Result<std::string> ask(virDomainPtr domain, const std::string& doing, const Map& command) {
+    char* raw = nullptr;
+    if (virDomainQemuMonitorCommand(domain, serialization::to_json(command).c_str(), &raw, 0) < 0) {
+        return fail(last_error(doing));
+    }
+    const Text answer{raw};
+    return std::string{answer.get()};
+}
+
+}  // namespace
+
+Result<Nodes> query_nodes(virDomainPtr domain) {
+    SP_ASSIGN(const std::string answer,
+              ask(domain, "ask QEMU for its block nodes",
+                  {{"execute", "query-named-block-nodes"}, {"arguments", Map{{"flat", true}}}}));
+    return parse_nodes(answer);
+}
+
+Status remove_bitmap(virDomainPtr domain, const std::string& node, const std::string& bitmap) {
+    const std::string doing = "remove bitmap " + bitmap + " from node " + node;
+    SP_ASSIGN(const std::string text, ask(domain, doing,
+                                          {{"execute", "block-dirty-bitmap-remove"},
+                                           {"arguments", Map{{"node", node}, {"name", bitmap}}}}));
+    SP_ASSIGN(const Value answer, serialization::parse_json(text));
+    const Value* error = answer.find("error");
+    if (error == nullptr) return {};
+    return fail(Errc::refused, "qemu.refused",
+                doing + ": " + error->text_or("desc", "unknown error"));
+}
+
+}  // namespace stillpoint::hypervisor::libvirt

@@ -1,0 +1,66 @@
+#pragma once
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "env/cancel.hpp"
+#include "env/storage.hpp"
+#include "hypervisor/hypervisor.hpp"
+
+namespace stillpoint::hypervisor::libvirt {
+
+/// Where a snapshot keeps what QEMU needs while it lasts; every name is decided before anything is
+/// done, so that a keeper can clean up from the names alone.
+struct ScratchPaths {
+    env::Path folder;                        // QEMU's user alone may enter it
+    env::Path socket;                        // NBD
+    std::map<std::string, env::Path> files;  // by disk
+};
+
+/// Every NBD socket of ours is called so, which tells our jobs from those of others.
+inline constexpr const char* socket_name = "stillpoint-nbd.sock";
+
+/// @errors invalid: a disk name that makes no file name, a socket path longer than the kernel takes
+[[nodiscard]] Result<ScratchPaths> scratch_paths(const env::Path& job_folder,
+                                                 const std::vector<std::string>& disks);
+
+/// Creates the folder and an empty qcow2 of each disk's size. The guest's overwritten blocks go
+/// there while the backup lasts; made before the freeze because libvirt's own way takes frozen
+/// time.
+/// @param qemu_user whom the folder and files go to; nullopt: QEMU runs as our own user
+/// @errors denied, id "folder.unreachable" · no_space, id "scratch.no_space"
+[[nodiscard]] Status create_scratch(const ScratchPaths& paths,
+                                    const std::map<std::string, ByteCount>& sizes,
+                                    const std::optional<env::Owner>& qemu_user,
+                                    const env::Deadline& deadline, const env::CancelToken& cancel);
+
+/// Removes files, socket and folder; what does not exist is success. @return the first failure
+[[nodiscard]] Status remove_scratch(const ScratchPaths& paths);
+
+/// How far scratch may grow. libvirt offers no way to let the backup fail before the guest does, so
+/// half of what is free when the snapshot begins is the guest's headroom while we abort (I6).
+/// Pure but for measure().
+class ScratchBudget {
+public:
+    /// @param free what the filesystem had left when the snapshot was prepared
+    ScratchBudget(ByteCount free, std::size_t disks);
+    [[nodiscard]] bool exceeded(ByteCount used) const { return used.raw() >= watermark_.raw(); }
+    /// @return the size of one disk's scratch file at which QEMU should call next: the rest up to
+    /// the watermark is shared by all disks, since any of them may grow first
+    [[nodiscard]] ByteCount next_threshold(ByteCount used, ByteCount file) const;
+    [[nodiscard]] ByteCount watermark() const { return watermark_; }
+
+    static constexpr std::uint64_t step_bytes_min = 256u << 10;  // fewer alarms near the watermark
+    static constexpr std::uint64_t free_bytes_min = 16u << 20;   // less protects no guest at all
+
+private:
+    ByteCount watermark_;
+    std::uint64_t disks_;
+};
+
+/// @return bytes that each scratch file occupies; a file that is gone occupies none
+[[nodiscard]] std::map<std::string, ByteCount> measure(const ScratchPaths& paths);
+[[nodiscard]] ByteCount total(const std::map<std::string, ByteCount>& used);
+
+}  // namespace stillpoint::hypervisor::libvirt
