@@ -1,8 +1,11 @@
+#include <dlfcn.h>
+
 #include "abi/handlers.hpp"
 #include "abi/vault_access.hpp"
 #include "abi/vm_access.hpp"
 #include "route/backup_route.hpp"
 #include "serialization/requests.hpp"
+#include "stillpoint/host_plugin.h"
 
 namespace stillpoint::abi {
 namespace {
@@ -14,8 +17,16 @@ using serialization::Value;
 
 constexpr env::Nanoseconds inspect_budget = std::chrono::seconds{15};
 
+/// The configured keeper, else in a build tree the one beside the plugin, else the installed one.
 env::Path keeper_path(const HostConfig& config) {
-    return config.keeper.empty() ? env::Path{STILLPOINT_KEEPER} : config.keeper;
+    if (!config.keeper.empty()) return config.keeper;
+    Dl_info self{};
+    if (::dladdr(reinterpret_cast<void*>(&stillpoint_host_plugin), &self) != 0) {
+        const env::Path sibling = env::Path{self.dli_fname}.parent_path() / "stillpoint-keeper";
+        std::error_code ignored;  // unreadable is as good as absent: the installed one is left
+        if (std::filesystem::exists(sibling, ignored)) return sibling;
+    }
+    return STILLPOINT_KEEPER;
 }
 
 route::BackupServices services_for(const JobContext& context, vault::Vault& vault,
