@@ -54,6 +54,12 @@ configure() { # configure BUILD-DIR MESON-OPTION…; the compiler comes from CC 
     fi
 }
 
+build_suites() { # build_suites BUILD-DIR SUITE…: only what the suites run
+    local dir=$1 targets
+    mapfile -t targets < <(tests/support/summary.py targets "$@")
+    ninja -C "$dir" "${targets[@]}"
+}
+
 # suites LABEL BUILD-DIR SUITE…: runs meson suites of a built tree and records every test.
 suites() {
     local label=$1 dir=$2 suite arguments=()
@@ -73,15 +79,16 @@ step lint codespell bash -c 'git ls-files | grep -v "^tests/.*/corpus/" | grep -
 step lint shellcheck bash -c 'git ls-files -z "*.sh" .ci/run | xargs -0 -r shellcheck' || true
 
 say 'gcc: build'
+memory_suites=(unit contract property golden fault)
 fast_suites=(unit contract property golden tidy docs)
 normal_suites=("${fast_suites[@]}" fuzz fault sim peers vm)
-if step build gcc-configure configure build && step build gcc ninja -C build; then
+gcc_suites=("${normal_suites[@]}")
+[ "$length" != fast ] || gcc_suites=("${fast_suites[@]}")
+gcc_build=(ninja -C build)
+[ "$length" != fast ] || gcc_build=(build_suites build "${gcc_suites[@]}")
+if step build gcc-configure configure build && step build gcc "${gcc_build[@]}"; then
     say 'gcc: suites'
-    if [ "$length" = fast ]; then
-        suites gcc build "${fast_suites[@]}"
-    else
-        suites gcc build "${normal_suites[@]}"
-    fi
+    suites gcc build "${gcc_suites[@]}"
 fi
 
 if [ "$length" != fast ]; then
@@ -90,9 +97,9 @@ if [ "$length" != fast ]; then
     export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
     if CC=clang-14 CXX=clang++-14 step build asan-configure configure build-asan \
             -Db_sanitize=address,undefined -Db_lundef=false -Dstatic_guest=false \
-        && step build asan ninja -C build-asan; then
+        && step build asan build_suites build-asan "${memory_suites[@]}"; then
         say 'clang with sanitizers: suites'
-        suites asan build-asan unit contract property golden fault
+        suites asan build-asan "${memory_suites[@]}"
     fi
 
     say 'fuzz smoke'

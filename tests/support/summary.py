@@ -3,6 +3,7 @@
 
     summary.py collect LABEL MESON-LOGS CONSOLE-LOG RESULTS   appends meson's results to RESULTS
     summary.py report RESULTS                                 prints the table and the last line
+    summary.py targets BUILD-DIR SUITE…                       what ninja must build for the suites
 
 RESULTS has one line per test: suite, test, result, seconds, reason; tab-separated.
 """
@@ -22,6 +23,17 @@ def reason_of(test):
         if "SKIP" in line.upper():
             return line.strip()
     return next((line.strip() for line in reversed(lines) if line.strip()), "no reason given")
+
+
+def targets(build, suites):
+    """The programs that a build tree's tests of some suites run, as ninja calls them."""
+    build = pathlib.Path(build).resolve()
+    tests = json.loads((build / "meson-info/intro-tests.json").read_text())
+    wanted = [test for test in tests
+              if {suite.rpartition(":")[2] for suite in test["suite"]} & set(suites)]
+    paths = {pathlib.Path(word) for test in wanted for word in test["cmd"]}
+    return sorted(str(path.relative_to(build)) for path in paths
+                  if path.is_absolute() and build in path.parents)
 
 
 def suites_by_command(meson_logs):
@@ -83,5 +95,7 @@ def report(results):
 if __name__ == "__main__":
     if sys.argv[1] == "collect":
         collect(*sys.argv[2:6])
+    elif sys.argv[1] == "targets":
+        print("\n".join(targets(sys.argv[2], sys.argv[3:])))
     else:
         sys.exit(report(sys.argv[2]))
