@@ -56,10 +56,9 @@ Result<NbdConnection> NbdConnection::open(const NbdTarget& target, const Patienc
     NbdConnection connection{nbd_create(), name};
     if (!connection.handle_) return fail(connect_error(name));
     SP_TRY(connection.configure(target));
-    SP_TRY(patience.cancel.check());
+    const env::Deadline deadline{patience.clock, patience.reply_timeout};
     SP_ASSIGN(env::UnixSocket socket,
-              env::UnixSocket::connect(target.socket,
-                                       env::Deadline{patience.clock, patience.reply_timeout}));
+              env::UnixSocket::connect(target.socket, deadline, patience.cancel));
     // libnbd owns the descriptor from here on, also when the call fails.
     if (nbd_aio_connect_socket(connection.handle(), socket.release().release()) != 0) {
         return fail(connect_error(name));

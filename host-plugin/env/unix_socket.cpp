@@ -25,7 +25,8 @@ Error stream_error(const char* doing, const std::string& name, int error_number)
 
 }  // namespace
 
-Result<UnixSocket> UnixSocket::connect(const Path& path, const Deadline& deadline) {
+Result<UnixSocket> UnixSocket::connect(const Path& path, const Deadline& deadline,
+                                       const CancelToken& cancel) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     const std::string text = path.string();
@@ -45,7 +46,7 @@ Result<UnixSocket> UnixSocket::connect(const Path& path, const Deadline& deadlin
         if (deadline.passed()) {
             return fail(Errc::timeout, "socket.timeout", text + ": nobody accepted the connection");
         }
-        SP_TRY(pause(std::chrono::milliseconds{10}, CancelToken{}));
+        SP_TRY(pause(std::chrono::milliseconds{10}, cancel));
     }
     return UnixSocket{std::move(fd), text};
 }

@@ -11,8 +11,10 @@ namespace stillpoint::env {
 /// @threads one at a time
 class UnixSocket {
 public:
-    /// @errors not_found: no such socket · denied · io (refused: nobody listens) · timeout
-    static Result<UnixSocket> connect(const Path& path, const Deadline& deadline);
+    /// @errors not_found: no such socket · denied · io (refused: nobody listens) · timeout ·
+    /// cancelled
+    static Result<UnixSocket> connect(const Path& path, const Deadline& deadline,
+                                      const CancelToken& cancel = {});
     /// Takes a connected descriptor; it becomes non-blocking. @param name for error texts
     static Result<UnixSocket> adopt(UniqueFd fd, std::string name);
     /// @return 1..into.size() bytes read

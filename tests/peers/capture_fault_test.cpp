@@ -88,6 +88,21 @@ TEST_CASE("peers/capture: an error from the k-th request on names place and kind
     }
 }
 
+TEST_CASE("peers/capture: allocation is a hint: without it everything is read") {
+    const std::vector<std::string> always{"--filter=error", "memory", "4M",
+                                          "error-extents-rate=100%"};
+    auto io_error = always;
+    io_error.push_back("error-extents=EIO");
+    const NbdServer unknown = NbdServer::nbdkit(io_error);
+    const auto source = connect({unknown.socket(), "", ""});
+    CHECK(source->plan(chunk, {}, {}).value().read == extents::whole(ByteCount{4 * MiB}));
+    CHECK(source->read(extents::whole(ByteCount{4 * MiB}), 1, ignore, {}));
+    auto broken_error = always;
+    broken_error.push_back("error-extents=EINVAL");  // what a broken snapshot answers to all
+    const NbdServer broken = NbdServer::nbdkit(broken_error);
+    CHECK(connect({broken.socket(), "", ""})->plan(chunk, {}, {}).error().id == "snapshot.broken");
+}
+
 TEST_CASE("peers/capture: a stall ends within the limit") {
     const NbdServer server =
         NbdServer::nbdkit({"--filter=delay", "memory", "64M", "delay-read=1000"});

@@ -72,6 +72,17 @@ TEST_CASE(
     CHECK(all.read == extents::whole(ByteCount{64 * MiB}));
 }
 
+TEST_CASE("peers/capture: only the zero bit of allocation spares a read, a hole alone does not") {
+    // Chunk by chunk: data, hole, zero, hole and zero.
+    const PhonyNbd server{with_status([](std::uint64_t at, std::uint32_t) {
+        return Lies::Extents{{kib64, static_cast<std::uint32_t>(at / kib64 % 4)}};
+    })};
+    const auto plan = connect({server.socket(), "", ""})->plan(chunk, {}, {}).value();
+    CHECK(plan.read_bytes() == ByteCount{32 * MiB});
+    CHECK(plan.read.front() == Extent{ByteOffset{0}, ByteCount{2 * kib64}});
+    CHECK(plan.zeros.front() == Extent{ByteOffset{2 * kib64}, ByteCount{2 * kib64}});
+}
+
 TEST_CASE("peers/capture: hostile: a trickle of status answers does not hold us for days") {
     Lies lies = with_status([](std::uint64_t, std::uint32_t) { return Lies::Extents{{kib64, 1}}; });
     lies.size = 1ull << 60;

@@ -150,6 +150,23 @@ TEST_CASE("peers/capture: a size that is no multiple of anything; a chunk above 
     CHECK(lengths.size() == 3);  // whole chunks of 1 MiB although requests were to be 64 KiB
 }
 
+TEST_CASE("peers/capture: without structured replies, or several connections, all is read") {
+    Bytes expected;
+    for (std::uint64_t at = 0; at < 4 * MiB; at += 8) {  // the pattern: each offset, big-endian
+        for (unsigned n = 8; n-- > 0;) expected.push_back(static_cast<std::byte>(at >> (8 * n)));
+    }
+    const NbdServer simple = NbdServer::nbdkit({"--no-sr", "pattern", "size=4M"});
+    const NbdServer single =
+        NbdServer::nbdkit({"--filter=multi-conn", "pattern", "size=4M", "multi-conn-mode=disable"});
+    for (const NbdServer* server : {&simple, &single}) {
+        const auto source = connect({server->socket(), "", ""}, {.connections = 4});
+        ModelDisk model{Bytes(4 * MiB)};
+        const auto plan = copy_onto(model, *source);
+        CHECK(plan.zeros.empty());
+        CHECK(model.bytes() == expected);
+    }
+}
+
 TEST_CASE("peers/capture: missing socket, export, dirty context; an empty disk") {
     const auto no_socket = capture::connect_nbd({"/no/such/socket", "", ""}, {}, real_clock);
     CHECK(no_socket.error().code == Errc::not_found);

@@ -69,6 +69,9 @@ TEST_CASE("env/socket: nobody there, a full backlog, a path too long") {
           Errc::not_found);
     const UnixSocket first = UnixSocket::connect(listener.path, in(10s)).value();
     CHECK(UnixSocket::connect(listener.path, in(5ms)).error().code == Errc::timeout);
+    CancelToken cancel;
+    cancel.cancel();
+    CHECK(UnixSocket::connect(listener.path, in(1h), cancel).error().code == Errc::cancelled);
     const Path long_path = listener.folder.path() / std::string(108, 'x');
     CHECK(UnixSocket::connect(long_path, in(10s)).error().id == "socket.path_too_long");
 }
