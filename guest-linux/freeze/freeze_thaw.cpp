@@ -57,7 +57,7 @@ ThawReport FreezeRun::thaw(os::Waiter& waiter) {
     if (!done && problem_.empty()) problem_ = done.error().text;
     if (!done || unsettled()) rescue(stubborn);
     report.thawed = boottime();
-    if (!unsettled()) disarm();
+    disarm();
     bool all_held = complete_ && done && report.thawed <= deadline_;
     for (std::size_t i = 0; i < units_.size(); ++i) {
         const Step step = table_.row(i).step;
@@ -111,10 +111,14 @@ void FreezeRun::rescue(os::Waiter& waiter) {
     while (unsettled() && boottime() < until) waiter.wait({}, boottime() + look_every);
 }
 
+/// Freezers end with their line. While one filesystem is not settled the table stays armed: the
+/// rescuers have been let go and look at their own rows alone.
 void FreezeRun::disarm() {
-    table_.armed() = false;
+    if (!unsettled()) table_.armed() = false;
     watchdog_.reset();
-    for (Unit& unit : units_) unit.socket.reset();
+    for (std::size_t i = 0; i < units_.size(); ++i) {
+        if (settled(table_.row(i).step)) units_[i].socket.reset();
+    }
 }
 
 bool FreezeRun::unsettled() const {

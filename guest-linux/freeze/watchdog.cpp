@@ -83,15 +83,16 @@ public:
         if (!start_timer() || !start_rescuers()) return 1;
         tell(WatchdogNews::ready);
         const Trigger trigger = watch();
-        if (!table_.armed()) {
+        if (table_.armed()) {
+            Trigger unset = Trigger::none;
+            table_.trigger().compare_exchange_strong(unset, trigger);
             standby_.reset();
-            return wait_for_rescuers();
+            tell(WatchdogNews::fired);
+            log(trigger);
         }
-        Trigger unset = Trigger::none;
-        table_.trigger().compare_exchange_strong(unset, trigger);
-        standby_.reset();
-        tell(WatchdogNews::fired);
-        log(trigger);
+        // Lets the rescuers go, and every filesystem: one whose freeze is stuck keeps its rescuer
+        // alone, and the others can be unmounted.
+        os::close_all_except({});
         return wait_for_rescuers();
     }
 

@@ -206,6 +206,44 @@ TEST_CASE("guest-freeze: kill -9 and SIGSTOP of the agent in the window") {
     }
 }
 
+TEST_CASE("guest-freeze: a FIFREEZE that does not return is abandoned, and thawed when it does") {
+    World world;
+    StuckWriter stuck{world.one.point()};
+    FreezeRun run = FreezeRun::start(plan_below(world.folder.path()), world.waiter).value();
+    const Status frozen = run.freeze({.freeze = 400ms, .hold = 5s}, world.waiter);
+    REQUIRE(!frozen);
+    CHECK(frozen.error().id == "freeze.timeout");
+    CHECK(frozen.error().text.find(world.one.point().string()) != std::string::npos);
+    const Writer other{world.two.point()};
+    const ThawReport report = run.thaw(world.waiter);
+    CHECK(!report.held);
+    CHECK(report.thawed - report.thaw < 2s);
+    CHECK(other.done_within(slack));
+    CHECK(run.stuck() == std::vector<std::string>{world.one.point()});
+    CHECK(report.evidence[0].note == "its freeze does not return");
+    const Writer blocked{world.one.point()};
+    CHECK(!blocked.done_within(a_moment));  // the kernel lets nobody in while it waits
+    // The killed freezer completes its freeze now: the rescuer is still there.
+    stuck.release();
+    CHECK(blocked.done_within(slack));
+    CHECK(eventually(slack, [&] { return run.stuck().empty(); }));
+    { const FreezeRun ended = std::move(run); }
+    CHECK(world.no_process_left());
+}
+
+TEST_CASE("guest-freeze: so it is when the agent dies meanwhile") {
+    World world;
+    StuckWriter stuck{world.one.point()};
+    {
+        FreezeRun run = FreezeRun::start(plan_below(world.folder.path()), world.waiter).value();
+        CHECK(!run.freeze({.freeze = 300ms, .hold = 5s}, world.waiter));
+    }
+    CHECK(Writer{world.two.point()}.done_within(slack));
+    stuck.release();
+    CHECK(Writer{world.one.point()}.done_within(slack));
+    CHECK(world.no_process_left());
+}
+
 TEST_CASE("guest-freeze: an agent destroyed while frozen leaves nothing frozen") {
     World world;
     { const FreezeRun run = world.frozen(); }

@@ -1,5 +1,6 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
+#include <signal.h>
 
 #include <cstdio>
 
@@ -13,6 +14,7 @@ int main(int argc, char** argv) {
         std::puts("skipped: needs root, a loop device, mkfs.ext4 and mkfs.xfs");
         return skipped;
     }
+    ::signal(SIGPIPE, SIG_IGN);
     doctest::Context context{argc, argv};
     return context.run();
 }

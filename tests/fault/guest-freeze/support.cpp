@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -96,6 +97,41 @@ Writer::~Writer() {
 bool Writer::done_within(Nanoseconds span) const {
     pollfd ready{result_.get(), POLLIN, 0};
     return ::poll(&ready, 1, os::poll_ms(Nanoseconds{0}, span)) > 0;
+}
+
+StuckWriter::StuckWriter(const fs::path& folder) {
+    os::FdPair pipe = os::make_pipe().value();
+    os::FdPair begun = os::make_pipe().value();
+    pid_ = ::fork();
+    if (pid_ == 0) {
+        pipe.second.reset();
+        const os::UniqueFd file{
+            ::open((folder / "spliced").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600)};
+        begun.second.reset();
+        // An empty pipe: splice has begun to write and waits for something to write.
+        ::splice(pipe.first.get(), nullptr, file.get(), nullptr, 4096, 0);
+        ::_exit(0);
+    }
+    begun.second.reset();
+    char none = 0;
+    if (::read(begun.first.get(), &none, 1) != 0) throw std::runtime_error("stuck writer");
+    feed_ = std::move(pipe.second);
+    const std::string stat = "/proc/" + std::to_string(pid_) + "/syscall";
+    const auto splicing = [&] {
+        return os::read_file(stat, 4096).value_or("").starts_with(std::to_string(SYS_splice) + " ");
+    };
+    if (!eventually(slack, splicing)) throw std::runtime_error("the stuck writer does not write");
+}
+
+void StuckWriter::release() {
+    // A byte, not an end: children forked meanwhile hold the pipe open.
+    [[maybe_unused]] const ssize_t done = ::write(feed_.get(), "x", 1);
+}
+
+StuckWriter::~StuckWriter() {
+    release();
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
 }
 
 FreezePlan plan_below(const fs::path& folder) {

@@ -68,6 +68,22 @@ private:
     os::UniqueFd result_;
 };
 
+/// A child in the middle of a write that does not end: FIFREEZE waits for it, as it does for a
+/// program that a virus scanner holds up.
+class StuckWriter {
+public:
+    explicit StuckWriter(const fs::path& folder);
+    StuckWriter(const StuckWriter&) = delete;
+    StuckWriter& operator=(const StuckWriter&) = delete;
+    ~StuckWriter();
+    /// Lets the write end.
+    void release();
+
+private:
+    pid_t pid_ = -1;
+    os::UniqueFd feed_;
+};
+
 /// A plan for exactly the filesystems below `folder`: nothing of the machine itself is ever
 /// touched.
 linux_guest::FreezePlan plan_below(const fs::path& folder);
