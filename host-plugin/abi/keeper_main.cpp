@@ -9,6 +9,7 @@ namespace {
 Status clean_up(const serialization::Value& document, const env::Deadline& deadline) {
     const std::string driver = document.text_or("driver");
     if (driver == "qmp") return hypervisor::clean_up_qmp(document, deadline);
+    if (driver == "libvirt") return hypervisor::clean_up_libvirt(document, deadline);
     return fail(Errc::unsupported, "keeper.driver",
                 "the document to clean up by names the unknown driver '" + driver + "'");
 }
