@@ -100,13 +100,11 @@ def qemu_owns(path):
 
 
 class Lab:
-    """The folder of one test and the programs it started.
-
-    `folder` is readable by all users; `vm` below it belongs to QEMU's user.
-    """
+    """A fresh folder that all users may read, and the programs that a test started."""
 
     def __init__(self):
-        self.folder = pathlib.Path(os.environ[INSIDE])
+        self.folder = pathlib.Path(tempfile.mkdtemp(dir=os.environ[INSIDE], prefix=""))
+        self.folder.chmod(0o755)
         self.children = []
         self.closing = contextlib.ExitStack()
 
@@ -121,6 +119,7 @@ class Lab:
         self.closing.close()
 
     def vm_folder(self, name):
+        """A folder that belongs to QEMU's user."""
         folder = self.folder / name
         folder.mkdir(mode=0o755, exist_ok=True)
         qemu_owns(folder)
