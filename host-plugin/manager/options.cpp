@@ -59,11 +59,11 @@ public:
         app_.add_flag("--json", command_.json, "print one JSON document on stdout");
         app_.add_flag("-v,--verbose", command_.verbosity,
                       "log more to stderr; twice for debugging");
-        app_.add_option("--vault", given_.vault, "the vault: file:///PATH or a path")
-            ->envname("STILLPOINT_VAULT");
+        app_.add_option("--vault", given_.vault,
+                        "the vault: file:///PATH or a path (default $STILLPOINT_VAULT)");
         app_.add_option("--key-file", given_.key_file,
-                        "file with the passphrase (first line) or the raw key")
-            ->envname("STILLPOINT_KEY_FILE");
+                        "file with the passphrase (first line) or the raw key "
+                        "(default $STILLPOINT_KEY_FILE)");
         add_vault();
         add_backup();
         add_points();
@@ -74,7 +74,7 @@ public:
     ParseOutcome parse(int argc, const char* const* argv) {
         try {
             app_.parse(argc, argv);
-            require_vault();
+            settle_access();
             if (make_) command_.request = make_();
         } catch (const CLI::ParseError& error) {
             const int code = app_.exit(error, std::cout, std::cerr);
@@ -95,13 +95,23 @@ private:
     /// Commands that work on a vault but do not name it as their argument.
     void need_vault(CLI::App* sub) { needs_vault_.push_back(sub); }
 
-    void require_vault() const {
+    /// What was typed counts first. CLI11's own environment variables are not used: it reads them
+    /// for commands that were not chosen too, over what was typed.
+    void settle_access() {
+        if (!url_.empty()) given_.vault = url_;
+        if (given_.vault.empty()) given_.vault = from_environment("STILLPOINT_VAULT");
+        if (given_.key_file.empty()) given_.key_file = from_environment("STILLPOINT_KEY_FILE");
         for (const CLI::App* sub : needs_vault_) {
             if (sub->parsed() && given_.vault.empty()) {
                 throw CLI::ValidationError("--vault",
                                            "is missing; give it or set STILLPOINT_VAULT");
             }
         }
+    }
+
+    static std::string from_environment(const char* name) {
+        const char* value = std::getenv(name);
+        return value == nullptr ? std::string{} : std::string{value};
     }
 
     void add_vault() {
@@ -138,9 +148,8 @@ private:
     }
 
     void add_url(CLI::App* sub) {
-        sub->add_option("URL", given_.vault, "the vault: file:///PATH or a path")
-            ->envname("STILLPOINT_VAULT")
-            ->required();
+        sub->add_option("URL", url_, "the vault: file:///PATH or a path (default: --vault)");
+        need_vault(sub);
     }
 
     void add_machine(CLI::App* sub) {
@@ -236,6 +245,7 @@ private:
     CLI::App app_;
     CommandLine command_;
     Given given_;
+    std::string url_;  // the argument of `vault …`
     Make make_;
     std::vector<const CLI::App*> needs_vault_;
 };

@@ -15,7 +15,7 @@ namespace {
 constexpr std::string_view points_prefix = "points/";
 
 tl::unexpected<Error> no_such_point(const PointId& id) {
-    return fail(Errc::not_found, "point.missing", "the vault holds no recovery point " + id,
+    return fail(Errc::not_found, "point.not_found", "the vault holds no recovery point " + id,
                 "`stillpoint points` lists what it holds");
 }
 

@@ -34,7 +34,7 @@ private:
 };
 
 /// Reads and opens one point's object.
-/// @errors not_found, id "point.missing" · corrupt, id "point.damaged" · unsupported
+/// @errors not_found, id "point.not_found" · corrupt, id "point.damaged" · unsupported
 [[nodiscard]] Result<Point> load_point(const VaultCore& core, const PointId& id);
 
 struct PointListing {

@@ -34,7 +34,10 @@ class PlainQemu:
         self.process = place.spawn(*lab.unprivileged(), *command, *extra, log=f"{name}.qemu.log")
         listener.settimeout(30)
         self.connection, _ = listener.accept()
+        listener.close()
+        place.closing.callback(self.connection.close)
         self.monitor = self.connection.makefile("rw")
+        place.closing.callback(self.monitor.close)
         json.loads(self.monitor.readline())
         self.qmp("qmp_capabilities")
 
@@ -58,6 +61,7 @@ class PlainQemu:
         """Flat copies of all disks as they are now. @return {name: path}"""
         target.mkdir()
         for disk in self.disks:
+            self.io(disk.name, "flush")  # QEMU keeps qcow2's tables in memory until then
             images.must("qemu-img", "convert", "-U", "-f", disk.format, "-O", "raw", disk.path,
                         target / f"{disk.name}.raw")
         return {disk.name: target / f"{disk.name}.raw" for disk in self.disks}

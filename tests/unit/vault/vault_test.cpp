@@ -195,9 +195,9 @@ TEST_CASE("vault: points are listed oldest first; forgetting one leaves the othe
     REQUIRE(listed.size() == 3);
     for (std::size_t i = 0; i < 3; ++i) CHECK(listed[i].id == made[i].id);
     REQUIRE(lab.vault().forget(made[1].id));
-    CHECK(lab.vault().forget(made[1].id).error().id == "point.missing");
-    CHECK(lab.vault().point(made[1].id).error().id == "point.missing");
-    CHECK(lab.vault().forget("../config").error().id == "point.missing");
+    CHECK(lab.vault().forget(made[1].id).error().id == "point.not_found");
+    CHECK(lab.vault().point(made[1].id).error().id == "point.not_found");
+    CHECK(lab.vault().forget("../config").error().id == "point.not_found");
     CHECK(lab.vault().points().value().size() == 2);
     CHECK(lab.read(made[2].disks[0]));
     const Stats stats = lab.vault().stats().value();
