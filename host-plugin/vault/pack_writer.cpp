@@ -68,16 +68,14 @@ Result<PackWriter::FillingPtr> PackWriter::room_for(Lock& lock, std::size_t payl
             ++in_memory_;
             open = std::make_shared<Filling>(core_, content, take_buffer());
         } else {
-            SP_TRY(wait_for_buffer(lock));  // meanwhile another thread may have opened the next
+            SP_TRY(wait_for_progress(lock));  // meanwhile another thread may have opened the next
         }
     }
 }
 
-Status PackWriter::wait_for_buffer(Lock& lock) {
+Status PackWriter::wait_for_progress(Lock& lock) {
     const std::uint64_t before = left_;
-    if (changed_.wait_for(lock, store_stall_max, [&] { return broken_ || left_ != before; })) {
-        return {};
-    }
+    if (changed_.wait_for(lock, store_stall_max, [&] { return left_ != before; })) return {};
     return stalled();
 }
 
@@ -105,7 +103,8 @@ Status PackWriter::finish() {
     for (FillingPtr& open : open_) {
         if (open) retire(open);
     }
-    while (on_the_way_ > 0) SP_TRY(wait_for_buffer(lock));
+    // Also after a failure: then packs are dropped instead of written, and that is quick.
+    while (on_the_way_ > 0) SP_TRY(wait_for_progress(lock));
     if (broken_) return fail(*broken_);
     return {};
 }

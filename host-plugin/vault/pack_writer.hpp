@@ -58,7 +58,8 @@ private:
     using Lock = std::unique_lock<std::mutex>;
 
     Result<FillingPtr> room_for(Lock& lock, std::size_t payload_bytes, Content content);
-    Status wait_for_buffer(Lock& lock);
+    /// Until a pack has left memory.
+    Status wait_for_progress(Lock& lock);
     void retire(FillingPtr& filling);
     void sealed(const FillingPtr& filling);
     PackBuffer take_buffer();

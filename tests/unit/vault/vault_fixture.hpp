@@ -3,6 +3,7 @@
 #include <memory>
 #include <random>
 
+#include "base/hex.hpp"
 #include "env/random.hpp"
 #include "vault/memory_store.hpp"
 #include "vault/stored_chunks.hpp"
@@ -76,5 +77,10 @@ struct TestVault {
     SplitClock clock;
     std::shared_ptr<vault::VaultCore> core;
 };
+
+/// The master key of a vault without encryption.
+inline Bytes open_key(const TestVault& vault) {
+    return from_hex(vault.core->config.open_key).value();
+}
 
 }  // namespace stillpoint::test
