@@ -4,6 +4,7 @@
 #include <pwd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <array>
@@ -83,6 +84,14 @@ Path first_closed_folder(const Path& folder, const Peer& peer) {
         if (!may_enter(walked, peer)) return walked;
     }
     return {};
+}
+
+Result<ByteCount> free_space(const Path& path) {
+    struct statvfs info {};
+    if (::statvfs(path.c_str(), &info) != 0) {
+        return fail(os_error("ask for the free space of " + path.string(), errno));
+    }
+    return ByteCount{std::uint64_t{info.f_bavail} * info.f_frsize};
 }
 
 ByteCount occupied(const Path& path) {

@@ -29,6 +29,8 @@ struct Peer {
 /// empty: none. ACLs, supplementary groups and security modules are not looked at.
 [[nodiscard]] Path first_closed_folder(const Path& folder, const Peer& peer);
 
+/// Bytes that an ordinary user may still write into the file system of `path`.
+[[nodiscard]] Result<ByteCount> free_space(const Path& path);
 /// Bytes a file occupies on its disk; a missing file occupies none.
 [[nodiscard]] ByteCount occupied(const Path& path);
 /// Writes the host's cached bytes of a file to its disk, whoever wrote them. A path that is no

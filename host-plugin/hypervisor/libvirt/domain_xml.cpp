@@ -85,7 +85,7 @@ std::string read_guest_channel(const XMLElement* devices) {
 }
 
 // <seclabel model='dac'><label>+64055:+107</label>: the numbers QEMU runs as.
-std::optional<env::Owner> read_qemu_user(const XMLElement* root) {
+std::optional<env::Peer> read_qemu_user(const XMLElement* root) {
     for (const XMLElement* label = root->FirstChildElement("seclabel"); label != nullptr;
          label = label->NextSiblingElement("seclabel")) {
         if (attribute(label, "model") != "dac") continue;
@@ -96,7 +96,8 @@ std::optional<env::Owner> read_qemu_user(const XMLElement* root) {
         const auto group_at = text.find_first_not_of('+', colon + 1);
         if (group_at == std::string::npos) continue;
         const auto group = number<gid_t>(std::string_view{text}.substr(group_at));
-        if (user && group) return env::Owner{*user, *group};
+        if (user && group)
+            return env::Peer{.pid = 0, .uid = *user, .gid = *group, .user = std::to_string(*user)};
     }
     return std::nullopt;
 }

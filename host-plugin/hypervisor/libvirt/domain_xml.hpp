@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "base/result.hpp"
-#include "env/storage.hpp"
+#include "env/peer.hpp"
 
 namespace stillpoint::hypervisor::libvirt {
 
@@ -25,8 +25,8 @@ struct DomainXml {
     std::string name;
     std::string uuid;
     std::vector<DomainDisk> disks;
-    std::string guest_channel;            // host socket of org.stillpoint.guest.0; live XML only
-    std::optional<env::Owner> qemu_user;  // live XML of a daemon that changes users
+    std::string guest_channel;           // host socket of org.stillpoint.guest.0; live XML only
+    std::optional<env::Peer> qemu_user;  // live XML of a daemon that changes users
 };
 
 /// Pure. @errors corrupt, id "libvirt.xml"

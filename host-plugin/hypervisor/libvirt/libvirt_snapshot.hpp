@@ -30,7 +30,7 @@ public:
     ~LibvirtSnapshot() override;
 
     /// @errors busy, id "vm.busy": another job · refused, id "bitmap.unusable": a parent bitmap is
-    /// gone · no_space, id "scratch.no_space" · denied, id "folder.unreachable"
+    /// gone · no_space, id "scratch.no_space" · denied, id "scratch.unreachable"
     Status prepare(const env::Deadline& deadline, const env::CancelToken& cancel) override;
     Result<SnapshotTimes> take(const env::Deadline& deadline) override;
     Result<std::vector<DiskExport>> open_exports(const env::Deadline& deadline) override;

@@ -31,6 +31,21 @@ Status create_file(const env::Path& file, ByteCount size, const env::Deadline& d
                 "see whether qemu-utils is installed and the folder is writable");
 }
 
+Status check_reachable(const env::Path& folder, const env::Peer& user) {
+    const env::Path job_folder = folder.parent_path();
+    if (env::first_closed_folder(folder, user) == job_folder) {
+        // Ours to open: what is in there stays closed. If that fails the check below says it.
+        std::error_code ignored;
+        std::filesystem::permissions(job_folder, std::filesystem::perms::others_exec,
+                                     std::filesystem::perm_options::add, ignored);
+    }
+    const env::Path closed = env::first_closed_folder(folder, user);
+    if (closed.empty()) return {};
+    return fail(Errc::denied, "scratch.unreachable",
+                "QEMU runs as user " + user.user + " and may not enter " + closed.string(),
+                "let it in (chmod o+x " + closed.string() + "), or choose another scratch folder");
+}
+
 Status check_space(const env::Path& folder, std::size_t disks) {
     SP_ASSIGN(const ByteCount free, env::free_space(folder));
     const std::uint64_t wanted = ScratchBudget::free_bytes_min * disks;
@@ -64,7 +79,7 @@ Result<ScratchPaths> scratch_paths(const env::Path& job_folder,
 }
 
 Status create_scratch(const ScratchPaths& paths, const std::map<std::string, ByteCount>& sizes,
-                      const std::optional<env::Owner>& qemu_user, const env::Deadline& deadline,
+                      const std::optional<env::Peer>& qemu_user, const env::Deadline& deadline,
                       const env::CancelToken& cancel) {
     SP_TRY(env::make_folders(paths.folder, 0700));
     SP_TRY(check_space(paths.folder, paths.files.size()));
@@ -77,7 +92,7 @@ Status create_scratch(const ScratchPaths& paths, const std::map<std::string, Byt
     }
     if (!qemu_user) return {};
     SP_TRY(env::give_to(paths.folder, *qemu_user));
-    return env::check_reachable(paths.folder, *qemu_user);
+    return check_reachable(paths.folder, *qemu_user);
 }
 
 Status remove_scratch(const ScratchPaths& paths) {
@@ -106,7 +121,7 @@ ByteCount ScratchBudget::next_threshold(ByteCount used, ByteCount file) const {
 std::map<std::string, ByteCount> measure(const ScratchPaths& paths) {
     std::map<std::string, ByteCount> used;
     for (const auto& [disk, file] : paths.files) {
-        used[disk] = env::allocated_size(file).value_or(ByteCount{});
+        used[disk] = env::occupied(file);
     }
     return used;
 }

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "env/cancel.hpp"
-#include "env/storage.hpp"
+#include "env/peer.hpp"
 #include "hypervisor/hypervisor.hpp"
 
 namespace stillpoint::hypervisor::libvirt {
@@ -29,10 +29,10 @@ inline constexpr const char* socket_name = "stillpoint-nbd.sock";
 /// there while the backup lasts; made before the freeze because libvirt's own way takes frozen
 /// time.
 /// @param qemu_user whom the folder and files go to; nullopt: QEMU runs as our own user
-/// @errors denied, id "folder.unreachable" · no_space, id "scratch.no_space"
+/// @errors denied, id "scratch.unreachable" · no_space, id "scratch.no_space"
 [[nodiscard]] Status create_scratch(const ScratchPaths& paths,
                                     const std::map<std::string, ByteCount>& sizes,
-                                    const std::optional<env::Owner>& qemu_user,
+                                    const std::optional<env::Peer>& qemu_user,
                                     const env::Deadline& deadline, const env::CancelToken& cancel);
 
 /// Removes files, socket and folder; what does not exist is success. @return the first failure

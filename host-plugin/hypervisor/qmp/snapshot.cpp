@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 
-#include "env/storage.hpp"
 #include "hypervisor/qmp/actions.hpp"
 #include "hypervisor/qmp/probe.hpp"
 #include "hypervisor/qmp/teardown.hpp"

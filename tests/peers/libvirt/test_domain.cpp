@@ -77,7 +77,7 @@ std::string virsh_ok(const std::vector<std::string>& arguments) {
 
 env::Path job_folder() {
     const env::Path folder = lab() / ("j" + env::random_hex(4));
-    must(env::make_folders(folder, 0711));
+    must(env::make_folders(folder, 0700));  // as the route makes them
     return folder;
 }
 
