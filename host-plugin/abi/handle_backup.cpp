@@ -41,8 +41,8 @@ route::BackupServices services_for(const JobContext& context, vault::Vault& vaul
                     return guest::connect_guest(socket, uuid, deadline, cancel, context.clock);
                 },
             .connect_nbd =
-                [&context](const capture::NbdAddress& address) {
-                    return capture::connect_nbd(address, {}, context.clock);
+                [&context](const capture::NbdAddress& address, const env::CancelToken& cancel) {
+                    return capture::connect_nbd(address, {}, context.clock, cancel);
                 },
             .spawn_keeper =
                 [&context] {
@@ -94,7 +94,7 @@ Value describe_guest(const hypervisor::VmInfo& vm, const guest::GuestClient& cli
 Result<JobResult> handle_backup(const Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request, from_value<serialization::BackupRequest>(document, "backup"));
     SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
-    SP_ASSIGN(const OpenVm machine, open_vm(request.vm, context.clock));
+    SP_ASSIGN(const OpenVm machine, open_vm(request.vm, context.clock, context.libvirt_loop));
     const auto services = services_for(context, *open.vault, *machine.vm);
     SP_ASSIGN(const auto report,
               route::run_backup(services, options_for(request, context.config, machine.driver),
@@ -105,7 +105,7 @@ Result<JobResult> handle_backup(const Value& document, const JobContext& context
 Result<JobResult> handle_guest_status(const Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request,
               from_value<serialization::GuestStatusRequest>(document, "guest.status"));
-    SP_ASSIGN(const OpenVm machine, open_vm(request.vm, context.clock));
+    SP_ASSIGN(const OpenVm machine, open_vm(request.vm, context.clock, context.libvirt_loop));
     SP_ASSIGN(const auto vm, machine.vm->inspect({context.clock, inspect_budget}));
     if (vm.guest_channel.empty()) {
         return fail(Errc::not_found, "guest.no_channel",

@@ -14,6 +14,7 @@ struct JobContext {
     route::Reporter& reporter;
     const std::string& secret;  // a passphrase; never logged
     env::CancelToken cancel;
+    hypervisor::LibvirtLoop libvirt_loop = hypervisor::LibvirtLoop::ours;
 };
 
 /// Runs the request document to its end. Never throws; failures are error documents with their exit

@@ -24,7 +24,10 @@ private:
 }  // namespace
 
 Session::Session(HostConfig config, const sp_manager& manager)
-    : config_(std::move(config)), link_(manager) {}
+    : config_(std::move(config)),
+      libvirt_loop_(manager.runs_libvirt_event_loop != 0 ? hypervisor::LibvirtLoop::program
+                                                         : hypervisor::LibvirtLoop::ours),
+      link_(manager) {}
 
 Session::~Session() {
     std::map<std::uint64_t, std::unique_ptr<Job>> jobs;
@@ -52,7 +55,8 @@ void Session::run(std::uint64_t number, Job& job, const serialization::Value& re
                                                 .clock = clock_,
                                                 .reporter = reporter,
                                                 .secret = job.secret,
-                                                .cancel = job.cancel});
+                                                .cancel = job.cancel,
+                                                .libvirt_loop = libvirt_loop_});
     link_.drain();
     const std::scoped_lock lock{mutex_};
     sodium_memzero(job.secret.data(), job.secret.size());

@@ -41,6 +41,7 @@ private:
 
     HostConfig config_;
     env::SystemClock clock_;
+    hypervisor::LibvirtLoop libvirt_loop_;
     ManagerLink link_;
     std::mutex mutex_;
     std::condition_variable finished_;

@@ -31,7 +31,8 @@ private:
 
 }  // namespace
 
-Result<OpenVm> open_vm(const serialization::VmAccess& access, const env::Clock& clock) {
+Result<OpenVm> open_vm(const serialization::VmAccess& access, const env::Clock& clock,
+                       hypervisor::LibvirtLoop loop) {
     if (!access.connect.empty() && !access.qmp_socket.empty()) {
         return fail(Errc::invalid, "vm.access", "both --connect and --qmp were given",
                     "use --connect for a VM under libvirt, --qmp for plain QEMU");
@@ -43,7 +44,7 @@ Result<OpenVm> open_vm(const serialization::VmAccess& access, const env::Clock& 
     } else {
         open.driver = "libvirt";
         const std::string uri = access.connect.empty() ? default_uri : access.connect;
-        SP_ASSIGN(open.vm, hypervisor::open_libvirt_vm(uri, access.vm, clock));
+        SP_ASSIGN(open.vm, hypervisor::open_libvirt_vm(uri, access.vm, clock, loop));
     }
     open.vm = std::make_unique<WithChannel>(std::move(open.vm), access.guest_channel);
     return open;

@@ -13,7 +13,7 @@ struct OpenVm {
 };
 
 /// @errors invalid, id "vm.access": both or neither of libvirt and QMP; those of the driver
-[[nodiscard]] Result<OpenVm> open_vm(const serialization::VmAccess& access,
-                                     const env::Clock& clock);
+[[nodiscard]] Result<OpenVm> open_vm(const serialization::VmAccess& access, const env::Clock& clock,
+                                     hypervisor::LibvirtLoop loop);
 
 }  // namespace stillpoint::abi

@@ -94,6 +94,12 @@ private:
         if (times.paused) document_.paused_ns = times.paused->count();
         document_.evidence = std::move(verdict.evidence);
         document_.warnings = std::move(verdict.warnings);
+        document_.evidence.push_back({.kind = serialization::EvidenceKind::host,
+                                      .name = times.mode,
+                                      .type = {},
+                                      .quiesced = true,
+                                      .duration_ns = document_.snapshot_ns,
+                                      .note = times.mode_reason});
         note_left_out();
         if (document_.level < options_.require) return below_required();
         return {};

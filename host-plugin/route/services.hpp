@@ -28,8 +28,8 @@ public:
 using ConnectGuest = std::function<Result<std::unique_ptr<guest::GuestClient>>(
     const env::Path& socket, const std::string& vm_uuid, const env::Deadline&,
     const env::CancelToken&)>;
-using ConnectNbd =
-    std::function<Result<std::unique_ptr<capture::NbdSource>>(const capture::NbdAddress&)>;
+using ConnectNbd = std::function<Result<std::unique_ptr<capture::NbdSource>>(
+    const capture::NbdAddress&, const env::CancelToken&)>;
 using SpawnKeeper = std::function<Result<std::unique_ptr<keeper::KeeperHandle>>()>;
 
 struct BackupServices {

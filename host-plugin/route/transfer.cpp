@@ -19,7 +19,8 @@ public:
     Result<DiskTransfer> carry(const hypervisor::DiskExport& source, vault::Run& run,
                                unsigned workers) {
         SP_ASSIGN(auto nbd,
-                  services_.connect_nbd({source.socket, source.export_name, source.dirty_context}));
+                  services_.connect_nbd({source.socket, source.export_name, source.dirty_context},
+                                        cancel_));
         const ByteCount size = nbd->size();
         SP_ASSIGN(auto writer, run.open_disk(decision_.disk.name, size, decision_.parent_root));
         const ByteCount chunk{services_.vault.chunk_bytes()};

@@ -106,6 +106,7 @@ public:
     explicit FakeKeeper(Journal& journal) : journal_(journal) {}
     Status watch(const serialization::Value&) override { return journal_.call("keeper.watch"); }
     Status beat() override { return {}; }
+    [[nodiscard]] pid_t pid() const override { return 0; }
     Status done() override { return journal_.call("keeper.done"); }
 
 private:
@@ -199,6 +200,9 @@ public:
         return std::make_unique<FakeRun>(journal_, held);
     }
     Result<std::unique_ptr<vault::DiskReader>> open_disk(const vault::DiskRoot&) override {
+        return fail(Errc::unsupported, "fake", "not faked");
+    }
+    Result<std::unique_ptr<vault::RootProof>> prove(ByteCount) override {
         return fail(Errc::unsupported, "fake", "not faked");
     }
     Status forget(const vault::PointId&) override { return {}; }

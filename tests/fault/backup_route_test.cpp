@@ -44,8 +44,8 @@ struct World {
                 SP_TRY(journal.call("guest.connect"));
                 return std::make_unique<FakeGuest>(journal, clock);
             },
-            .connect_nbd =
-                [this](const capture::NbdAddress&) -> Result<std::unique_ptr<capture::NbdSource>> {
+            .connect_nbd = [this](const capture::NbdAddress&, const env::CancelToken&)
+                -> Result<std::unique_ptr<capture::NbdSource>> {
                 SP_TRY(journal.call("nbd.connect"));
                 return std::make_unique<FakeSource>(journal, ByteCount{1u << 20});
             },
