@@ -61,7 +61,13 @@ class Domain(machine.Machine):
         listeners = {name: self._listen(name) for name in ("console", "control")}
         images.must("virsh", "define", definition)
         images.must("virsh", "start", self.name)
+        self.place.closing.callback(self._destroy)
         self._accept_ports(listeners)
+
+    def _destroy(self):
+        if self.state() != "shut off":
+            images.must("virsh", "destroy", self.name)
+        images.command("virsh", "undefine", self.name, "--checkpoints-metadata")
 
     def live_xml(self):
         return ElementTree.fromstring(images.must("virsh", "dumpxml", self.name))

@@ -103,8 +103,10 @@ class Lab:
     """A fresh folder that all users may read, and the programs that a test started."""
 
     def __init__(self):
-        self.folder = pathlib.Path(tempfile.mkdtemp(dir=os.environ[INSIDE], prefix=""))
-        self.folder.chmod(0o755)
+        # Short names: a unix socket's path has 107 bytes at most.
+        inside = pathlib.Path(os.environ[INSIDE])
+        self.folder = inside / str(1 + sum(path.name.isdigit() for path in inside.iterdir()))
+        self.folder.mkdir()
         self.children = []
         self.closing = contextlib.ExitStack()
 

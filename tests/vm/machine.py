@@ -77,7 +77,10 @@ class Console(threading.Thread):
 
     def run(self):
         while True:
-            data = self.connection.recv(4096)
+            try:
+                data = self.connection.recv(4096)
+            except OSError:  # the test ended and closed it
+                data = b""
             with self.changed:
                 self.text += data.decode(errors="replace")
                 self.ended = not data

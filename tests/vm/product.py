@@ -37,15 +37,16 @@ class Stillpoint:
         build = lab.build_folder() / "host-plugin"
         self.binary = build / "manager/stillpoint"
         self.place = place
-        self.folder = place.folder / "product"
-        for name in ("state", "run"):
+        self.folder = place.folder / "sp"
+        for name in ("lib", "run"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         # QEMU's user has to pass through on the way to its scratch files.
         os.chmod(self.folder, 0o755)
-        os.chmod(self.folder / "state", 0o755)
+        os.chmod(self.folder / "lib", 0o755)
         config = self.folder / "host.xml"
-        config.write_text(f'<host><state dir="{self.folder}/state"/><run dir="{self.folder}/run"/>'
+        config.write_text(f'<host><state dir="{self.folder}/lib"/><run dir="{self.folder}/run"/>'
                           "</host>\n")
+        self.jobs = self.folder / "lib/jobs"
         self.vault = place.folder / vault
         self.environment = os.environ | {
             "STILLPOINT_VAULT": f"file://{self.vault}",

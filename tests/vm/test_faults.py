@@ -69,7 +69,7 @@ class Faults(unittest.TestCase):
     def assert_nothing_left(self, vm, seconds=10):
         """Polls for the promised ten seconds: no job, node, export, scratch or socket."""
         deadline = lab.Deadline(seconds)
-        jobs = self.stillpoint.folder / "state" / "jobs"
+        jobs = self.stillpoint.jobs
         while True:
             nodes, running, exports = vm.leftovers()
             files = list(jobs.glob("*")) if jobs.exists() else []
