@@ -49,9 +49,9 @@ std::string run(const std::vector<std::string>& arguments) {
     return output.out;
 }
 
-Lab::Lab()
+Lab::Lab(QemuUser user)
     : folder_(env::TemporaryFolder::create(fs::temp_directory_path(), "sp-qmp-").value()),
-      as_nobody_(::geteuid() == 0) {
+      as_nobody_(user == QemuUser::nobody_if_root && ::geteuid() == 0) {
     need(env::make_folders(vm_folder(), 0700));
     if (!as_nobody_) return;
     fs::permissions(folder_.path(), fs::perms::others_exec, fs::perm_options::add);
@@ -76,46 +76,39 @@ env::Path Lab::make_disk(const DiskSpec& disk) const {
     return image;
 }
 
+std::vector<std::string> virtio_disk(const Lab& lab, const DiskSpec& disk) {
+    const std::string node = "n-" + disk.id;
+    const std::string image = lab.vm_folder() / (disk.id + "." + disk.format);
+    return {"-blockdev",
+            "driver=" + disk.format + ",node-name=" + node +
+                ",discard=unmap,file.driver=file,file.discard=unmap,file.filename=" + image,
+            "-device", "virtio-blk-pci,id=" + disk.id + ",drive=" + node + ",serial=S-" + disk.id};
+}
+
 GuestVm::GuestVm(Lab& lab, const std::vector<DiskSpec>& disks, Boot boot,
                  std::vector<std::string> more_arguments)
     : folder_(lab.vm_folder()) {
+    const std::string log = folder_ / "qemu.log";
     env::SpawnOptions options;
     auto& words = options.arguments;
-    if (lab.as_nobody()) {
-        words = {"setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"};
-    }
+    // qemu-io's words go to a log; a file size limit must fail a write, not kill QEMU.
+    words = {"env", "--ignore-signal=XFSZ", "sh", "-c", "exec \"$@\" >>" + log + " 2>&1", "sh"};
+    const auto add = [&](const std::vector<std::string>& more) {
+        words.insert(words.end(), more.begin(), more.end());
+    };
     const auto socket = [&](const char* name) {
         return "unix:" + (folder_ / name).string() + ",server=on,wait=off";
     };
-    const std::vector<std::string> base{"qemu-system-x86_64",
-                                        "-machine",
-                                        "q35",
-                                        "-accel",
-                                        "tcg",
-                                        "-m",
-                                        "32",
-                                        "-nodefaults",
-                                        "-display",
-                                        "none",
-                                        "-no-user-config",
-                                        "-qmp",
-                                        socket("driver.sock"),
-                                        "-qmp",
-                                        socket("test.sock")};
-    words.insert(words.end(), base.begin(), base.end());
-    if (boot == Boot::paused) words.push_back("-S");
-    for (const DiskSpec& disk : disks) {
-        const std::string node = "n-" + disk.id;
-        const std::string image = folder_ / (disk.id + "." + disk.format);
-        words.insert(
-            words.end(),
-            {"-blockdev",
-             "driver=" + disk.format + ",node-name=" + node +
-                 ",discard=unmap,file.driver=file,file.discard=unmap,file.filename=" + image,
-             "-device",
-             "virtio-blk-pci,id=" + disk.id + ",drive=" + node + ",serial=S-" + disk.id});
+    if (lab.as_nobody()) {
+        as_user_ = {"setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"};
     }
-    words.insert(words.end(), more_arguments.begin(), more_arguments.end());
+    add(as_user_);
+    add({"qemu-system-x86_64", "-machine", "q35", "-accel", "tcg", "-m", "32", "-nodefaults",
+         "-display", "none", "-no-user-config", "-qmp", socket("driver.sock"), "-qmp",
+         socket("test.sock")});
+    if (boot == Boot::paused) add({"-S"});
+    for (const DiskSpec& disk : disks) add(virtio_disk(lab, disk));
+    add(more_arguments);
     process_ = std::make_unique<env::Child>(need(env::Child::spawn(options)));
     client_ = std::make_unique<QmpClient>(connect_patiently(folder_ / "test.sock"));
 }
@@ -185,9 +178,19 @@ std::vector<std::string> GuestVm::bitmaps(const std::string& disk) {
     for (const Value& node : *nodes.array()) {
         const Value* list = node.find("dirty-bitmaps");
         if (node.text_or("node-name") != "n-" + disk || list == nullptr) continue;
-        for (const Value& bitmap : *list->array()) names.push_back(bitmap.text_or("name"));
+        for (const Value& bitmap : *list->array()) {
+            const std::string name = bitmap.text_or("name");
+            if (!name.empty()) names.push_back(name);  // filters have nameless ones
+        }
     }
     return names;
+}
+
+void GuestVm::limit_file_size(std::uint64_t bytes) {
+    auto words = as_user_;  // the limits of another user's process are not ours to set
+    const std::string pid = std::to_string(process_->pid());
+    words.insert(words.end(), {"prlimit", "--pid", pid, "--fsize=" + std::to_string(bytes)});
+    run(words);
 }
 
 void GuestVm::kill() {
@@ -234,16 +237,17 @@ std::string dirty_map(const DiskExport& one) {
     return dirty;
 }
 
+std::string bitmap_name(const std::string& tag) {
+    return tag.empty() ? tag : "stillpoint-00000000-" + tag;
+}
+
 SnapshotPlan plan_of(Lab& lab, const std::vector<std::string>& disks, const std::string& parent,
                      const std::string& next) {
-    const auto bitmap = [](const std::string& tag) {
-        return tag.empty() ? tag : "stillpoint-00000000-" + tag;
-    };
     SnapshotPlan plan;
     plan.job_folder = lab.job_folder();
     plan.point_id = next;
     for (const std::string& disk : disks) {
-        plan.disks.push_back({disk, bitmap(parent), bitmap(next)});
+        plan.disks.push_back({disk, bitmap_name(parent), bitmap_name(next)});
     }
     return plan;
 }

@@ -27,10 +27,12 @@ struct DiskSpec {
     std::string create_options;  // for qemu-img -o
 };
 
-/// A folder that QEMU's user (nobody, when we are root) may use.
+enum class QemuUser { nobody_if_root, ours };
+
+/// A folder that QEMU's user may use.
 class Lab {
 public:
-    Lab();
+    explicit Lab(QemuUser user = QemuUser::nobody_if_root);
     [[nodiscard]] env::Path vm_folder() const { return folder_.path() / "vm"; }
     /// A fresh job folder, as the route makes it: ours, 0700.
     [[nodiscard]] env::Path job_folder();
@@ -45,6 +47,9 @@ private:
 };
 
 enum class Boot { running, paused };
+
+/// -blockdev and -device words for a virtio disk over an image that Lab::make_disk made.
+[[nodiscard]] std::vector<std::string> virtio_disk(const Lab& lab, const DiskSpec& disk);
 
 class GuestVm {
 public:
@@ -63,17 +68,24 @@ public:
     /// qemu-io's words through the guest's device, e.g. "write -P 7 1M 64k".
     void io(const std::string& disk, const std::string& words);
     /// What the guest would read of a whole disk now.
-    [[nodiscard]] std::string image_path(const std::string& disk) const;
     [[nodiscard]] Bytes content(const std::string& disk);
     [[nodiscard]] std::string run_state();
     /// Names of all nodes, exports and jobs: what a clean-up must leave unchanged.
     [[nodiscard]] std::string inventory();
     [[nodiscard]] std::vector<std::string> bitmaps(const std::string& disk);
+    /// From now on QEMU can write no file beyond this size.
+    void limit_file_size(std::uint64_t bytes);
+    /// SIGKILL: what a crash of QEMU or of the host leaves.
     void kill();
+    /// SIGTERM: bitmaps are stored.
     void quit();
+    [[nodiscard]] pid_t pid() const { return process_->pid(); }
 
 private:
+    [[nodiscard]] std::string image_path(const std::string& disk) const;
+
     env::Path folder_;
+    std::vector<std::string> as_user_;  // words before a command: become QEMU's user
     std::unique_ptr<env::Child> process_;
     std::unique_ptr<hypervisor::qmp::QmpClient> client_;
 };
@@ -88,6 +100,9 @@ private:
 /// A plan over these disks: parent and new bitmap are "" or a short tag.
 [[nodiscard]] hypervisor::SnapshotPlan plan_of(Lab& lab, const std::vector<std::string>& disks,
                                                const std::string& parent, const std::string& next);
+
+/// The full name of the bitmap that plan_of makes of a tag.
+[[nodiscard]] std::string bitmap_name(const std::string& tag);
 
 /// REQUIREs success and shows the error otherwise.
 template <class T>
