@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 namespace stillpoint::hypervisor::qmp {
 namespace {
@@ -48,35 +49,6 @@ bool holds_persistent_bitmaps(const Value& node, const Value& image) {
     const Value* specific = image.find("format-specific");
     const Value* data = specific == nullptr ? nullptr : specific->find("data");
     return data != nullptr && data->text_or("compat") != "0.10";
-}
-
-using Nodes = std::map<std::string, NodeFacts>;
-
-Result<Nodes> read_nodes(const Value& answer) {
-    if (answer.array() == nullptr) return unexpected("query-named-block-nodes");
-    Nodes nodes;
-    for (const Value& entry : elements(answer)) {
-        const Value* image = entry.find("image");
-        if (image == nullptr) return unexpected("query-named-block-nodes");
-        NodeFacts node;
-        node.name = entry.text_or("node-name");
-        node.driver = entry.text_or("drv");
-        node.filename = image->text_or("filename");
-        const std::int64_t size = image->integer_or("virtual-size", -1);
-        if (size < 0) return unexpected("the size of node " + node.name);
-        node.size = ByteCount{static_cast<std::uint64_t>(size)};
-        node.read_only = entry.boolean_or("ro", false);
-        node.persistent_bitmaps = holds_persistent_bitmaps(entry, *image);
-        node.bitmaps = read_bitmaps(entry);
-        nodes.emplace(node.name, std::move(node));
-    }
-    return nodes;
-}
-
-Result<Nodes> ask_nodes(QmpClient& client, const env::Deadline& deadline) {
-    SP_ASSIGN(const Value answer,
-              client.execute("query-named-block-nodes", Map{{"flat", true}}, deadline));
-    return read_nodes(answer);
 }
 
 /// Who is whose child, by node name.
@@ -185,16 +157,28 @@ Status check_names(const std::vector<DeviceFacts>& devices) {
     return {};
 }
 
-bool needs_graph(const Value& block) {
-    const Array& devices = elements(block);
-    if (devices.empty()) return true;
-    return std::any_of(devices.begin(), devices.end(), [](const Value& entry) {
-        const Value* inserted = entry.find("inserted");
-        return inserted != nullptr && inserted->text_or("drv") != "qcow2";
-    });
-}
-
 }  // namespace
+
+Result<Nodes> read_nodes(const Value& answer) {
+    if (answer.array() == nullptr) return unexpected("query-named-block-nodes");
+    Nodes nodes;
+    for (const Value& entry : elements(answer)) {
+        const Value* image = entry.find("image");
+        if (image == nullptr) return unexpected("query-named-block-nodes");
+        NodeFacts node;
+        node.name = entry.text_or("node-name");
+        node.driver = entry.text_or("drv");
+        node.filename = image->text_or("filename");
+        const std::int64_t size = image->integer_or("virtual-size", -1);
+        if (size < 0) return unexpected("the size of node " + node.name);
+        node.size = ByteCount{static_cast<std::uint64_t>(size)};
+        node.read_only = entry.boolean_or("ro", false);
+        node.persistent_bitmaps = holds_persistent_bitmaps(entry, *image);
+        node.bitmaps = read_bitmaps(entry);
+        nodes.emplace(node.name, std::move(node));
+    }
+    return nodes;
+}
 
 const Array& elements(const Value& answer) {
     static const Array none;
@@ -219,70 +203,6 @@ Result<std::vector<DeviceFacts>> read_devices(const BlockAnswers& answers) {
         block->empty() ? unused_nodes(nodes, graph) : guest_devices(*block, nodes, graph);
     SP_TRY(check_names(devices));
     return devices;
-}
-
-Result<BlockAnswers> ask_blocks(QmpClient& client, const env::Deadline& deadline) {
-    BlockAnswers answers;
-    SP_ASSIGN(answers.block, client.execute("query-block", {}, deadline));
-    SP_ASSIGN(answers.nodes,
-              client.execute("query-named-block-nodes", Map{{"flat", true}}, deadline));
-    if (!needs_graph(answers.block)) return answers;
-    // Without the graph (an x-debug command) filters hide the active layer: its bitmaps are then
-    // not found and the disk is read in full, which is slow but never wrong.
-    auto graph = client.execute("x-debug-query-block-graph", {}, deadline);
-    if (graph) {
-        answers.graph = std::move(*graph);
-    } else if (graph.error().code != Errc::unsupported) {
-        return fail(graph.error());
-    }
-    return answers;
-}
-
-Result<std::map<std::string, std::vector<BitmapInfo>>> ask_bitmaps(QmpClient& client,
-                                                                   const env::Deadline& deadline) {
-    SP_ASSIGN(const Nodes nodes, ask_nodes(client, deadline));
-    std::map<std::string, std::vector<BitmapInfo>> bitmaps;
-    for (const auto& [name, node] : nodes) bitmaps[name] = node.bitmaps;
-    return bitmaps;
-}
-
-Result<std::map<std::string, std::string>> ask_roots(QmpClient& client,
-                                                     const env::Deadline& deadline) {
-    SP_ASSIGN(const Value answer, client.execute("query-block", {}, deadline));
-    std::map<std::string, std::string> roots;
-    for (const Value& entry : elements(answer)) {
-        const Value* inserted = entry.find("inserted");
-        if (inserted != nullptr) roots[entry.text_or("qdev")] = inserted->text_or("node-name");
-    }
-    return roots;
-}
-
-Result<std::set<std::string>> ask_node_names(QmpClient& client, const env::Deadline& deadline) {
-    SP_ASSIGN(const Nodes nodes, ask_nodes(client, deadline));
-    std::set<std::string> names;
-    for (const auto& [name, node] : nodes) names.insert(name);
-    return names;
-}
-
-Result<std::vector<DeviceFacts>> ask_devices(QmpClient& client, const env::Deadline& deadline) {
-    SP_ASSIGN(const BlockAnswers answers, ask_blocks(client, deadline));
-    SP_ASSIGN(auto devices, read_devices(answers));
-    for (DeviceFacts& device : devices) {
-        if (device.device_path.empty()) continue;
-        const auto drive = client.execute(
-            "qom-get", Map{{"path", device.device_path}, {"property", "drive"}}, deadline);
-        if (drive) continue;
-        if (!is_refusal(drive.error())) return fail(drive.error());
-        device.device_path.clear();
-    }
-    return devices;
-}
-
-Result<std::string> ask_run_state(QmpClient& client, const env::Deadline& deadline) {
-    const auto status = client.execute("query-status", {}, deadline);
-    if (!status && status.error().code == Errc::unsupported) return std::string("none");
-    if (!status) return fail(status.error());
-    return status->text_or("status", "unknown");
 }
 
 }  // namespace stillpoint::hypervisor::qmp

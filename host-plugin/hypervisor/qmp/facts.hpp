@@ -1,14 +1,12 @@
 #pragma once
 #include <map>
-#include <set>
 #include <string>
 #include <vector>
 
-#include "env/clock.hpp"
 #include "hypervisor/hypervisor.hpp"
-#include "hypervisor/qmp/client.hpp"
+#include "serialization/value.hpp"
 
-/// What QEMU says about its disks, and the pure reading of it.
+/// What QEMU says about its disks, read purely.
 namespace stillpoint::hypervisor::qmp {
 
 /// A block node that a bitmap can live on.
@@ -29,7 +27,13 @@ struct DeviceFacts {
     std::string device_path;  // QOM path that has a settable `drive`; empty: none
     std::string root;         // node the device sits on
     NodeFacts source;         // the active layer: root, or what is below its filters
+    std::string iothread;     // QOM path of the iothread it runs in; empty: QEMU's main loop
 };
+
+using Nodes = std::map<std::string, NodeFacts>;  // by node name
+
+/// @errors corrupt, id "qmp.unexpected"
+[[nodiscard]] Result<Nodes> read_nodes(const serialization::Value& query_named_block_nodes);
 
 /// The answers that disks are read from.
 struct BlockAnswers {
@@ -49,21 +53,5 @@ struct BlockAnswers {
 
 /// QOM path of a device from query-block's `qdev`: an id, or the path of the device or its backend.
 [[nodiscard]] std::string qom_path_of(const std::string& qdev);
-
-[[nodiscard]] Result<BlockAnswers> ask_blocks(QmpClient& client, const env::Deadline& deadline);
-/// All bitmaps of all nodes, by node name.
-[[nodiscard]] Result<std::map<std::string, std::vector<BitmapInfo>>> ask_bitmaps(
-    QmpClient& client, const env::Deadline& deadline);
-/// The node each device sits on, by query-block's `qdev`.
-[[nodiscard]] Result<std::map<std::string, std::string>> ask_roots(QmpClient& client,
-                                                                   const env::Deadline& deadline);
-/// Names of all block nodes.
-[[nodiscard]] Result<std::set<std::string>> ask_node_names(QmpClient& client,
-                                                           const env::Deadline& deadline);
-/// ask_blocks and read_devices, then each device_path that has no settable `drive` is emptied.
-[[nodiscard]] Result<std::vector<DeviceFacts>> ask_devices(QmpClient& client,
-                                                           const env::Deadline& deadline);
-/// @return query-status' "status"; "none" for a storage daemon
-[[nodiscard]] Result<std::string> ask_run_state(QmpClient& client, const env::Deadline& deadline);
 
 }  // namespace stillpoint::hypervisor::qmp

@@ -20,7 +20,8 @@ Result<Message> greeting_of(const Value& qmp) {
     const Value* version = qmp.find("version");
     const Value* qemu = version == nullptr ? nullptr : version->find("qemu");
     if (qemu == nullptr) return malformed("a greeting without a version");
-    return Greeting{Version{qemu->integer_or("major", 0), qemu->integer_or("minor", 0)}};
+    return Greeting{Version{qemu->integer_or("major", 0), qemu->integer_or("minor", 0),
+                            qemu->integer_or("micro", 0)}};
 }
 
 }  // namespace

@@ -21,6 +21,7 @@ inline constexpr int message_depth_max = 512;
 struct Version {
     std::int64_t major = 0;
     std::int64_t minor = 0;
+    std::int64_t micro = 0;
     friend auto operator<=>(const Version&, const Version&) = default;
 };
 

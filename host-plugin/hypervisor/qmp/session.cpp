@@ -54,11 +54,31 @@ Result<SessionDisk> plan_disk(const DeviceFacts& device, const DiskPlan& wanted,
     return disk;
 }
 
+std::string text_of(const Version& version) {
+    return std::to_string(version.major) + "." + std::to_string(version.minor) + "." +
+           std::to_string(version.micro);
+}
+
+Status check_version(const Version& version) {
+    if (version >= oldest_qemu) return {};
+    return fail(Errc::unsupported, "qmp.too_old", "QEMU " + text_of(version) + " is too old",
+                "QEMU 6.0 is the oldest that works, 7.1 the oldest that protects the guest");
+}
+
+Status check_iothread(const DeviceFacts& device, const Version& version) {
+    if (device.iothread.empty() || version >= iothread_exports_since) return {};
+    return fail(Errc::unsupported, "qmp.iothread",
+                "disk " + device.disk + " runs in " + device.iothread + ": QEMU " +
+                    text_of(version) + " would crash with the VM when the backup ends",
+                "use QEMU 8.2.2 or later, start the VM without iothread= for this disk, or leave "
+                "the disk out with --disk");
+}
+
 std::string reason_against_filter(const std::vector<SessionDisk>& disks, const Version& version,
                                   ModeChoice choice) {
     if (choice == ModeChoice::only_backup_job) return "the backup-job mode was asked for";
     if (version < copy_before_write_since) {
-        return "QEMU " + std::to_string(version.major) + "." + std::to_string(version.minor) +
+        return "QEMU " + text_of(version) +
                " cannot break a snapshot instead of the guest (7.1 can)";
     }
     for (const SessionDisk& disk : disks) {
@@ -73,12 +93,7 @@ std::string reason_against_filter(const std::vector<SessionDisk>& disks, const V
 
 Result<Session> plan_session(const std::vector<DeviceFacts>& devices, const SnapshotPlan& plan,
                              const Monitor& monitor, ModeChoice choice, const std::string& tag) {
-    if (monitor.version < oldest_qemu) {
-        return fail(Errc::unsupported, "qmp.too_old",
-                    "QEMU " + std::to_string(monitor.version.major) + "." +
-                        std::to_string(monitor.version.minor) + " is too old",
-                    "QEMU 6.0 is the oldest that works, 7.1 the oldest that protects the guest");
-    }
+    SP_TRY(check_version(monitor.version));
     Session session;
     session.socket = monitor.socket;
     session.label = monitor.label;
@@ -89,6 +104,7 @@ Result<Session> plan_session(const std::vector<DeviceFacts>& devices, const Snap
     session.phase_file = folder / "phase";
     for (const DiskPlan& wanted : plan.disks) {
         SP_ASSIGN(const DeviceFacts device, find_device(devices, wanted.name));
+        SP_TRY(check_iothread(device, monitor.version));
         const std::string suffix = "-" + tag + "-" + std::to_string(session.disks.size());
         SP_ASSIGN(SessionDisk disk, plan_disk(device, wanted, folder, suffix));
         session.disks.push_back(std::move(disk));

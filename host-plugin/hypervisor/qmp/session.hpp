@@ -2,7 +2,7 @@
 #include <string>
 #include <vector>
 
-#include "hypervisor/qmp/facts.hpp"
+#include "hypervisor/qmp/ask.hpp"
 #include "serialization/enum_text.hpp"
 #include "serialization/fields.hpp"
 
@@ -24,6 +24,9 @@ SP_ENUM_TEXT(Mode, mode_names)
 inline constexpr int copy_timeout_s = 5;
 inline constexpr Version copy_before_write_since{7, 1};  // on-cbw-error, cbw-timeout
 inline constexpr Version oldest_qemu{6, 0};
+// Older ones abort, guest and all, when a client leaves an NBD export that runs in an iothread
+// (blockdev-nbd.c: nbd_blockdev_client_closed; seen with 7.2.22, ADR-0008).
+inline constexpr Version iothread_exports_since{8, 2, 2};
 // The copy that the reader sees lives on our scratch node and ends with it.
 inline constexpr const char* frozen_bitmap = "stillpoint-frozen";
 inline constexpr const char* our_bitmaps = "stillpoint-";
@@ -109,7 +112,7 @@ enum class ModeChoice { safest, only_backup_job };
 
 /// Pure. `tag` (8 hex digits) makes the node names of each run its own.
 /// @errors not_found, id "vm.no_such_disk" · invalid, id "qmp.parent_bitmap": the parent is not a
-///         usable bitmap of the active layer · unsupported, id "qmp.too_old"
+///         usable bitmap of the active layer · unsupported, id "qmp.too_old", "qmp.iothread"
 [[nodiscard]] Result<Session> plan_session(const std::vector<DeviceFacts>& devices,
                                            const SnapshotPlan& plan, const Monitor& monitor,
                                            ModeChoice choice, const std::string& tag);

@@ -23,6 +23,7 @@ public:
     Status remove_bitmaps(const std::map<std::string, std::vector<std::string>>& by_disk,
                           const env::Deadline& deadline) override;
     Result<std::unique_ptr<Snapshot>> plan_snapshot(const SnapshotPlan& plan) override;
+    [[nodiscard]] Version version() const { return monitor_.version; }
     /// For snapshots planned from now on.
     void choose_mode(ModeChoice choice) { choice_ = choice; }
 

@@ -128,9 +128,12 @@ Status GuestVm::try_ask(const std::string& command, Map arguments) {
 }
 
 void GuestVm::io(const std::string& disk, const std::string& words) {
-    const std::string device = "/machine/peripheral/" + disk + "/virtio-backend";
+    io_at("/machine/peripheral/" + disk + "/virtio-backend", words);
+}
+
+void GuestVm::io_at(const std::string& qdev, const std::string& words) {
     const Value said = ask("human-monitor-command",
-                           Map{{"command-line", "qemu-io -d " + device + " \"" + words + "\""}});
+                           Map{{"command-line", "qemu-io -d " + qdev + " \"" + words + "\""}});
     if (said.text() != nullptr && !said.text()->empty()) FAIL(words << ": " << *said.text());
 }
 

@@ -67,6 +67,8 @@ public:
     Status try_ask(const std::string& command, serialization::Map arguments = {});
     /// qemu-io's words through the guest's device, e.g. "write -P 7 1M 64k".
     void io(const std::string& disk, const std::string& words);
+    /// As io, for a device by query-block's `qdev`.
+    void io_at(const std::string& qdev, const std::string& words);
     /// What the guest would read of a whole disk now.
     [[nodiscard]] Bytes content(const std::string& disk);
     [[nodiscard]] std::string run_state();
