@@ -88,6 +88,38 @@ TEST_CASE("peers/capture: an error from the k-th request on names place and kind
     }
 }
 
+TEST_CASE("peers/capture: a snapshot that broke under the guest's writes is never read on") {
+    const env::TemporaryFolder folder = scratch();
+    const std::string disk = folder.path() / "disk";
+    const std::string target = folder.path() / "target";
+    run({"sh", "-c", "head -c 16777216 /dev/urandom > " + disk});
+    run({"truncate", "-s", "16M", target});
+    const Bytes frozen = env::read_file(disk, 16 * MiB).value();
+    // Copy-before-write whose scratch takes no byte, as when it is full.
+    const NbdServer server = NbdServer::storage_daemon(
+        {"--blockdev", "driver=file,node-name=disk,filename=" + disk,  //
+         "--blockdev", "driver=file,node-name=file,filename=" + target, "--blockdev",
+         "driver=blkdebug,node-name=full,image=file,inject-error.0.event=none,"
+         "inject-error.0.iotype=write,inject-error.0.errno=28",
+         "--blockdev",
+         "driver=copy-before-write,node-name=cbw,file=disk,target=full,on-cbw-error=break-snapshot",
+         "--export", "nbd,id=guest,node-name=cbw,name=guest,writable=on",  //
+         "--blockdev", "driver=snapshot-access,node-name=frozen,file=cbw", "--export",
+         "nbd,id=frozen,node-name=frozen,name=frozen"});
+    const auto source = connect({server.socket(), "frozen", ""});
+    ModelDisk model{Bytes(16 * MiB)};
+    copy_onto(model, *source);
+    CHECK(model.bytes() == frozen);
+    run({"qemu-io", "-f", "raw", "-c", "write -P 5 0 64k",
+         "nbd+unix:///guest?socket=" + server.socket()});
+    // Also where the guest wrote nothing, and for questions as for reads.
+    const Status read = source->read({{ByteOffset{8 * MiB}, ByteCount{64 * KiB}}}, 1, ignore, {});
+    CHECK(read.error().id == "snapshot.broken");
+    CHECK(read.error().code == Errc::refused);
+    const auto again = connect({server.socket(), "frozen", ""});
+    CHECK(again->plan(chunk, {}, {}).error().id == "snapshot.broken");
+}
+
 TEST_CASE("peers/capture: allocation is a hint: without it everything is read") {
     const std::vector<std::string> always{"--filter=error", "memory", "4M",
                                           "error-extents-rate=100%"};

@@ -20,8 +20,8 @@ inline std::string run(const std::vector<std::string>& arguments) {
     return done->out;
 }
 
-/// A real NBD server (qemu-nbd, nbdkit) on a unix socket in a private folder; dies with its object
-/// and, should the test crash, with the test.
+/// A real NBD server (qemu-nbd, nbdkit, qemu-storage-daemon) on a unix socket in a private folder;
+/// dies with its object and, should the test crash, with the test.
 class NbdServer {
 public:
     /// `qemu-nbd -t -k SOCKET` + arguments
@@ -38,6 +38,16 @@ public:
         NbdServer server;
         const std::vector<std::string> head{"nbdkit",        "-f", "-U",
                                             server.socket(), "-P", server.file("pid")};
+        arguments.insert(arguments.begin(), head.begin(), head.end());
+        server.start(arguments);
+        return server;
+    }
+    /// `qemu-storage-daemon` with an NBD server on SOCKET, then the arguments
+    static NbdServer storage_daemon(std::vector<std::string> arguments) {
+        NbdServer server;
+        const std::vector<std::string> head{
+            "qemu-storage-daemon", "--pidfile", server.file("pid"), "--nbd-server",
+            "addr.type=unix,addr.path=" + server.socket() + ",max-connections=0"};
         arguments.insert(arguments.begin(), head.begin(), head.end());
         server.start(arguments);
         return server;
