@@ -12,11 +12,12 @@
 #include "env/files.hpp"
 #include "serialization/value.hpp"
 
-/// The seam to a hypervisor: libvirt/, qmp/ (plain QEMU) and image/ (powered-off disks) implement it.
+/// The seam to a hypervisor: libvirt/, qmp/ (plain QEMU) and image/ (powered-off disks) implement
+/// it.
 namespace stillpoint::hypervisor {
 
 enum class BitmapState {
-    usable,        // recording on the active layer, consistent, granularity known
+    usable,  // recording on the active layer, consistent, granularity known
     absent,
     inconsistent,  // QEMU died: useless, must be removed before the name could be used again
 };
@@ -30,12 +31,12 @@ struct BitmapInfo {
 };
 
 struct DiskInfo {
-    std::string name;         // vda; QMP: qdev id, else drive name, else node name
-    std::string path;         // canonical image path as the hypervisor knows it
-    std::string format;       // raw, qcow2, …
-    std::string serial;       // empty: none
-    ByteCount size;           // virtual size
-    bool read_only = false;   // such disks (CD-ROMs) are left out of backups, with a note
+    std::string name;                 // vda; QMP: qdev id, else drive name, else node name
+    std::string path;                 // canonical image path as the hypervisor knows it
+    std::string format;               // raw, qcow2, …
+    std::string serial;               // empty: none
+    ByteCount size;                   // virtual size
+    bool read_only = false;           // such disks (CD-ROMs) are left out of backups, with a note
     bool persistent_bitmaps = false;  // the format can hold them
     std::vector<BitmapInfo> bitmaps;  // on the active layer, whose name starts with "stillpoint-"
     std::string identity() const { return name + "\n" + serial + "\n" + path + "\n" + format; }
@@ -45,12 +46,12 @@ enum class VmState { running, paused, shut_off };
 
 struct VmInfo {
     std::string name;
-    std::string uuid;          // empty: plain QEMU without one
+    std::string uuid;  // empty: plain QEMU without one
     VmState state = VmState::running;
     bool clean_shutdown = false;  // shut_off with proof
     std::vector<DiskInfo> disks;
-    std::string definition;    // domain XML; plain QEMU: a document of query-* answers
-    std::string guest_channel; // unix socket of port org.stillpoint.guest.0; empty: no such port
+    std::string definition;     // domain XML; plain QEMU: a document of query-* answers
+    std::string guest_channel;  // unix socket of port org.stillpoint.guest.0; empty: no such port
 };
 
 /// What is wanted for one disk at the instant.
@@ -62,23 +63,23 @@ struct DiskPlan {
 
 struct SnapshotPlan {
     std::vector<DiskPlan> disks;
-    env::Path job_folder;       // for sockets and scratch; reachable by QEMU's user
+    env::Path job_folder;  // for sockets and scratch; reachable by QEMU's user
     std::string point_id;
 };
 
 /// Where one disk's frozen view is served.
 struct DiskExport {
     std::string disk;
-    std::string socket;         // NBD over this unix socket
+    std::string socket;  // NBD over this unix socket
     std::string export_name;
-    std::string dirty_context;  // "qemu:dirty-bitmap:…"; empty: read everything
+    std::string dirty_context;             // "qemu:dirty-bitmap:…"; empty: read everything
     std::optional<ByteCount> parent_size;  // unknown here; the route fills it from the point
 };
 
 struct SnapshotTimes {
-    env::Nanoseconds before{};   // host monotonic, just before the command
-    env::Nanoseconds after{};    // host monotonic, when all disks were known to be captured
-    env::Nanoseconds wall{};     // wall clock at the instant
+    env::Nanoseconds before{};  // host monotonic, just before the command
+    env::Nanoseconds after{};   // host monotonic, when all disks were known to be captured
+    env::Nanoseconds wall{};    // wall clock at the instant
     std::optional<env::Nanoseconds> paused;  // the VM was stopped that long
     std::string mode;         // how the frozen view is made, e.g. "copy-before-write"; for reports
     std::string mode_reason;  // why not the mode that protects the guest best; empty: it is
@@ -122,7 +123,8 @@ public:
 /// Ends what a dead owner left: called by the keeper with the snapshot's keeper_document().
 /// Idempotent; does as much as it can and returns the first failure.
 /// @threads one
-[[nodiscard]] Status clean_up_qmp(const serialization::Value& document, const env::Deadline& deadline);
+[[nodiscard]] Status clean_up_qmp(const serialization::Value& document,
+                                  const env::Deadline& deadline);
 [[nodiscard]] Status clean_up_libvirt(const serialization::Value& document,
                                       const env::Deadline& deadline);
 

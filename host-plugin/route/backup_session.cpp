@@ -48,7 +48,8 @@ BackupSession::BackupSession(const BackupServices& services, const BackupOptions
 
 Status BackupSession::start(const Decisions& decisions, const vault::PointId& point_id) {
     SP_ASSIGN(keeper_, services_.spawn_keeper());
-    folder_ = options_.jobs_folder / point_id;
+    // The random half of the id names the job: sockets below it must stay short (sun_path).
+    folder_ = options_.jobs_folder / point_id.substr(point_id.size() / 2);
     // Reachable for QEMU's user; what lies inside has an owner and mode of its own.
     SP_TRY(env::make_folders(folder_, 0711));
     hypervisor::SnapshotPlan plan{.disks = {}, .job_folder = folder_, .point_id = point_id};

@@ -33,9 +33,9 @@ using PointId = std::string;  // UUIDv7, 32 lower-case hex digits
 
 /// The root of one disk's block map at one point: a proof over every byte, zeros included.
 struct DiskRoot {
-    std::string disk;              // name in the VM definition
+    std::string disk;  // name in the VM definition
     ByteCount size;
-    chunk::ChunkId root;           // covers size, chunk size and fan-out
+    chunk::ChunkId root;  // covers size, chunk size and fan-out
     friend bool operator==(const DiskRoot&, const DiskRoot&) = default;
 };
 
@@ -43,15 +43,16 @@ struct DiskRoot {
 struct Point {
     PointId id;
     std::string vm_name;
-    std::string vm_uuid;           // may be empty (plain QEMU without uuid)
+    std::string vm_uuid;  // may be empty (plain QEMU without uuid)
     std::vector<DiskRoot> disks;
-    Bytes document;                // CBOR of the point's report and definition; see route/
+    Bytes document;                  // CBOR of the point's report and definition; see route/
     std::uint64_t object_bytes = 0;  // size of the point's object in the store; set by reading
 };
 
 struct WriteCounts {
-    std::uint64_t shipped_bytes = 0;  // plaintext that differs from the parent's map, zeros excluded
-    std::uint64_t stored_bytes = 0;   // sealed chunk bytes added to packs
+    std::uint64_t shipped_bytes =
+        0;                           // plaintext that differs from the parent's map, zeros excluded
+    std::uint64_t stored_bytes = 0;  // sealed chunk bytes added to packs
 };
 
 /// Writes one disk of one run. Blocks may come in any order and from several threads, each at most
@@ -130,9 +131,9 @@ public:
 enum class CheckDepth { structure, read_data };
 
 struct DamageFound {
-    PointId point;      // empty: not tied to a point
+    PointId point;  // empty: not tied to a point
     std::string disk;
-    Extent range;       // length 0: not tied to a range
+    Extent range;  // length 0: not tied to a range
     std::string text;
 };
 

@@ -85,7 +85,8 @@ class Qemu:
         self.work = work
         command = ["qemu-system-x86_64", "-S", "-accel", "tcg", "-nodefaults", "-display", "none",
                    "-m", "64", "-blockdev",
-                   f"driver=qcow2,node-name=n0,discard=unmap,file.driver=file,file.filename={image}",
+                   "driver=qcow2,node-name=n0,discard=unmap,file.driver=file,"
+                   f"file.filename={image}",
                    "-device", "virtio-blk-pci,drive=n0,id=vda,serial=bench"]
         for name in ("product", "bench"):
             command += ["-qmp", f"unix:{work}/{name}.qmp,server=on,wait=off"]
@@ -138,8 +139,8 @@ class Bench:
         self.figures = {}
         self.env = os.environ | {"STILLPOINT_KEY_FILE": str(self.work / "key")}
         config = self.work / "host.xml"
-        config.write_text(f'<host><state dir="{self.work}/state"/><run dir="{self.work}/run"/>'
-                          f'<keeper path="{options.build}/host-plugin/abi/stillpoint-keeper"/></host>')
+        config.write_text(f'<host><state dir="{self.work}/state"/>'
+                          f'<run dir="{self.work}/run"/></host>')
         self.stillpoint = [f"{options.build}/host-plugin/manager/stillpoint", "--json", "--config",
                            str(config)]
 
@@ -224,7 +225,8 @@ class Bench:
         seconds, _ = run("restic", "backup", self.raw, env=env)
         self.add("restic_full_s", seconds)
         self.add("restic_stored_MiB", stored_bytes(repository) / MIB)
-        seconds, _ = run("restic", "restore", "latest", "--target", self.work / "restic-out", env=env)
+        seconds, _ = run("restic", "restore", "latest", "--target", self.work / "restic-out",
+                         env=env)
         self.add("restic_restore_s", seconds)
         for name in ("restic", "restic-out", "restic-cache"):
             shutil.rmtree(self.work / name)
@@ -265,7 +267,8 @@ class Bench:
                 medians[f"full_vs_{peer}"] = round(medians[f"{peer}_s"] / medians["full_s"], 2)
         for peer in ("nbdcopy_file", "restic_restore"):
             if f"{peer}_s" in medians:
-                medians[f"restore_vs_{peer}"] = round(medians[f"{peer}_s"] / medians["restore_s"], 2)
+                medians[f"restore_vs_{peer}"] = round(
+                    medians[f"{peer}_s"] / medians["restore_s"], 2)
         return {"rounds": self.options.rounds, "medians": medians, "all": self.figures}
 
 

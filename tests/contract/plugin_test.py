@@ -151,7 +151,8 @@ class PluginTest(unittest.TestCase):
     def test_a_job_is_handed_out_once(self):
         session = self.session()
         code, result = ctypes.c_int(), Text()
-        self.assertEqual(self.api.wait(session, 77, 0, ctypes.byref(code), ctypes.byref(result)), -2)
+        self.assertEqual(self.api.wait(session, 77, 0, ctypes.byref(code), ctypes.byref(result)),
+                         -2)
         self.assertEqual(self.api.cancel(session, 77), -2)
 
     def test_events_come_back(self):

@@ -237,7 +237,10 @@ def unlisted_sources(tree):
     builds = "".join(text for name, text in tree.text.items() if name.endswith("meson.build"))
     for name, _ in tree.code():
         path = pathlib.PurePosixPath(name)
-        listed = re.search(rf"\b{re.escape(path.stem)}(\.cpp)?'", builds)
+        # A loop over names may add the last word of the file's name: name + '_test.cpp'.
+        first, _, last = path.stem.rpartition("_")
+        listed = (re.search(rf"\b{re.escape(path.stem)}(\.cpp)?'", builds) or
+                  (first and f"'{first}'" in builds and f"'_{last}.cpp'" in builds))
         if path.suffix == ".cpp" and not listed:
             yield name, 1, "no meson.build lists this file"
 

@@ -112,7 +112,8 @@ class Rules(unittest.TestCase):
         body = "int long_one(int x) {\n" + "    ++x;\n" * 41 + "}\n"
         found = [line for _, line, _ in check.warnings(tree_of({"a.cpp": body}))]
         self.assertEqual(found, [1])
-        branch = "int f(int x) {\n    if (a(x) &&\n        b(x)) {\n" + "    ++x;\n" * 20 + "    }\n"
+        branch = ("int f(int x) {\n    if (a(x) &&\n        b(x)) {\n" + "    ++x;\n" * 20 +
+                  "    }\n")
         quiet = branch + "}\n" + "// a comment\n" * 40
         self.assertEqual(list(check.warnings(tree_of({"a.cpp": quiet}))), [])
 

@@ -71,7 +71,8 @@ class Stillpoint:
         return self.place.spawn(*self.command, *arguments, log=log, env=self.environment)
 
     def init(self, encryption="keyfile"):
-        key = [] if encryption == "none" else ["--key-file", self.environment["STILLPOINT_KEY_FILE"]]
+        key_file = self.environment["STILLPOINT_KEY_FILE"]
+        key = [] if encryption == "none" else ["--key-file", key_file]
         return self.run("vault", "init", f"file://{self.vault}", "--encryption", encryption, *key)
 
     def backup(self, access, *arguments, expect=0):
