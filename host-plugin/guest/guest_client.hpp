@@ -8,7 +8,7 @@
 #include "env/files.hpp"
 #include "serialization/messages.hpp"
 
-/// The host's side of the conversation with the extension, DESIGN section 5.
+/// The host's side of the conversation with the extension, docs/protocol.md.
 /// Nothing the guest says is trusted: contradictions become evidence against it, never a failure of
 /// the backup.
 namespace stillpoint::guest {

@@ -7,7 +7,7 @@
 #include "serialization/messages.hpp"
 #include "serialization/reports.hpp"
 
-/// The consistency level of a recovery point: the minimum over typed evidence (DESIGN section 4,
+/// The consistency level of a recovery point: the minimum over typed evidence (docs/protocol.md,
 /// I5). Pure. Nothing is inferred from silence: what no message proves is crash. What a guest
 /// claims against itself, or against what the host saw, is crash as well, with the reason.
 namespace stillpoint::quiesce {

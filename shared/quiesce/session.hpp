@@ -5,16 +5,19 @@
 
 #include "serialization/enum_text.hpp"
 
-/// One quiesce session in the guest as a table of moves (DESIGN section 5, I4, I9). Pure: who
-/// drives it feeds events and carries out the one action each step answers with.
+// clang-format off
+/// One quiesce session in the guest as a table of moves (docs/protocol.md, I4, I9). Pure: its driver
+/// feeds events and carries out the one action each step answers with.
 ///
-///     idle ─prepare→ preparing ─pre_done→ prepared ─freeze→ freezing ─froze→ frozen ─thaw→ thawing
-///      ↑                                     │ finish                                   │
-///      thaw_done └──post_done── finishing ←─finish─────┴─────────────────────────────────────────
-///      thawed
+///     idle -prepare-> preparing -pre_done-> prepared -freeze-> freezing -froze-> frozen
+///      ^                                       |                                    | thaw
+///      |                                       | finish                             v
+///      +-post_done- finishing <----------------+---- finish - thawed <-thaw_done- thawing
 ///
 /// A lost channel, a cancel or a passed deadline leads from everywhere back to idle, through the
 /// thaw where something may be frozen, and through the post hooks where pre hooks may have started.
+/// session_proofs.cpp proves that at compile time.
+// clang-format on
 namespace stillpoint::quiesce {
 
 enum class State {
@@ -173,37 +176,5 @@ struct Step {
 
 inline constexpr std::int64_t prepared_hold_ns_max =
     120'000'000'000;  // reserving scratch takes seconds
-
-// I4 and I9 in the table itself: nothing leaves the frozen states but through a thaw that ended.
-constexpr bool only_a_thaw_leaves_the_frozen_states() {
-    for (const Move& move : moves) {
-        const bool leaves = may_be_frozen(move.from) && !may_be_frozen(move.to);
-        if (leaves && move.on != Event::thaw_done && move.on != Event::freeze_failed) return false;
-    }
-    return true;
-}
-static_assert(only_a_thaw_leaves_the_frozen_states());
-
-// A cancel is never refused; a lost channel never leaves a state that holds something still.
-constexpr bool the_host_can_always_end_it() {
-    for (const auto& [state, name] : state_names) {
-        if (step(state, Event::cancel).action == Action::send_order_error) return false;
-        const State then = step(state, Event::channel_lost).next;
-        if (then != State::idle && then != State::aborting && then != State::finishing)
-            return false;
-    }
-    return true;
-}
-static_assert(the_host_can_always_end_it());
-
-constexpr bool moves_are_unambiguous() {
-    for (std::size_t a = 0; a < moves.size(); ++a) {
-        for (std::size_t b = a + 1; b < moves.size(); ++b) {
-            if (moves[a].from == moves[b].from && moves[a].on == moves[b].on) return false;
-        }
-    }
-    return true;
-}
-static_assert(moves_are_unambiguous());
 
 }  // namespace stillpoint::quiesce

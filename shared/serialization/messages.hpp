@@ -4,7 +4,7 @@
 #include "serialization/evidence.hpp"
 #include "serialization/fields.hpp"
 
-/// The messages between host and guest, DESIGN section 5. Each struct is declared once; CBOR and
+/// The messages between host and guest, docs/protocol.md. Each struct is declared once; CBOR and
 /// its JSON twin follow from `fields`. Names never change meaning; members are only added. Times
 /// are the sender's CLOCK_MONOTONIC (guest: CLOCK_BOOTTIME) in nanoseconds.
 namespace stillpoint::serialization {
