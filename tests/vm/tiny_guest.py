@@ -22,7 +22,8 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 META_PACKAGE = "linux-image-cloud-amd64"
 # ext4 is built into the cloud kernel; these and what they depend on are modules.
-MODULES = ["virtio_pci", "virtio_blk", "virtio_console", "xfs", "loop"]
+MODULES = ["virtio_pci", "virtio_blk", "virtio_console", "xfs", "loop", "vfat",
+           "nls_cp437", "nls_ascii", "nls_iso8859_1"]
 
 
 def run(*command, cwd=None):
