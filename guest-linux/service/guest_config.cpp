@@ -3,6 +3,7 @@
 #include <tinyxml2.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <vector>
 
@@ -120,7 +121,7 @@ private:
             return wrong(element.GetLineNum(), std::string(attribute) + "=\"" + text +
                                                    "\" is not accepted: a duration from " +
                                                    seconds(least) + " to " + seconds(most) +
-                                                   ", as 500ms, 5s or 2m");
+                                                   ", as 500ms, 5s or 2min");
         }
         value = *parsed;
         return {};
@@ -206,7 +207,11 @@ std::optional<Nanoseconds> parse_duration(std::string_view text) {
     if (error != std::errc{} || number < 0) return std::nullopt;
     const std::string_view unit = text.substr(static_cast<std::size_t>(end - text.data()));
     constexpr std::int64_t hour_ms = 3'600'000;
-    const std::int64_t unit_ms = unit == "ms" ? 1 : unit == "s" ? 1000 : unit == "m" ? 60'000 : 0;
+    constexpr std::array<std::pair<std::string_view, std::int64_t>, 4> units{
+        {{"ms", 1}, {"s", 1000}, {"min", 60'000}, {"h", hour_ms}}};
+    const auto found =
+        std::ranges::find(units, unit, [](const auto& entry) { return entry.first; });
+    const std::int64_t unit_ms = found == units.end() ? 0 : found->second;
     if (unit_ms == 0 || number > hour_ms / unit_ms) return std::nullopt;
     return std::chrono::milliseconds{number * unit_ms};
 }
