@@ -133,7 +133,8 @@ class Qemu:
 class Bench:
     def __init__(self, options):
         self.options = options
-        self.work = pathlib.Path(os.environ["STILLPOINT_LAB"]) / "work"
+        self.work = pathlib.Path(os.environ["STILLPOINT_LAB"]) / "bench"
+        self.work.mkdir(mode=0o755)
         self.raw = self.work / "disk.raw"
         self.image = self.work / "disk.qcow2"
         self.figures = {}
