@@ -34,6 +34,9 @@ public:
         if (!store.size("config")) SP_CHECK(vault::init_vault(store, options, {}));
         reopen();
     }
+    /// A vault that is open already.
+    VaultLab(vault::BlockStore& store, std::unique_ptr<vault::Vault> opened)
+        : store_(store), vault_(std::move(opened)) {}
     void reopen() { vault_ = vault::open_vault(store_, {}, clock_).value(); }
     [[nodiscard]] vault::Vault& vault() { return *vault_; }
     [[nodiscard]] LabClock& clock() { return clock_; }
