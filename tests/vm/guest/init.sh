@@ -1,4 +1,5 @@
 #!/bin/busybox sh
+# shellcheck shell=dash
 # Process 1 of the tiny guest: loads the modules, names the virtio ports as udev would, runs
 # /lab/main.sh when the launcher added one, then obeys the test over the port "lab.control".
 /bin/busybox mkdir -p /bin /sbin /usr/bin /usr/sbin /etc

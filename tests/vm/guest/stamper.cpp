@@ -22,7 +22,7 @@ namespace {
 
 constexpr std::size_t words_per_stamp = 8192;  // 64 KiB: sixteen pages
 constexpr std::size_t stamp_bytes = words_per_stamp * sizeof(std::uint64_t);
-constexpr std::uint64_t slots = 64;                        // 4 MiB per disk, rewritten in a ring
+constexpr std::uint64_t slots = 64;                     // 4 MiB per disk, rewritten in a ring
 constexpr std::uint64_t magic = 0x317073706d617473ull;  // tells a stamp from an empty slot
 constexpr std::uint64_t rounds_per_rename = 8;
 
