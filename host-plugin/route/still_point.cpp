@@ -3,12 +3,6 @@
 #include "env/random.hpp"
 
 namespace stillpoint::route {
-namespace {
-
-// The guest counts its own budgets; the host waits a little longer for the answer to travel.
-constexpr env::Nanoseconds answer_margin = std::chrono::seconds{5};
-
-}  // namespace
 
 StillPoint::StillPoint(const BackupServices& services, StillPointOptions options,
                        const env::CancelToken& cancel)
@@ -51,7 +45,7 @@ void StillPoint::prepare(const hypervisor::VmInfo& vm, const std::string& job_id
                                          .type = options_.type,
                                          .hooks_budget_ns = options_.hooks_budget.count(),
                                          .freeze_budget_ns = options_.freeze_budget.count()};
-    auto prepared = client_->prepare(request, within(options_.hooks_budget + answer_margin));
+    auto prepared = client_->prepare(request, within(options_.hooks_budget + options_.answer_margin));
     if (!prepared) return give_up("preparing", prepared.error());
     conversation_.prepared = std::move(*prepared);
 }
@@ -62,7 +56,7 @@ void StillPoint::freeze() {
     conversation_.freeze_sent = services_.clock.monotonic();
     auto frozen = client_->freeze(
         {.lease_id = conversation_.lease_id, .hold_budget_ns = options_.freeze_budget.count()},
-        within(options_.freeze_budget + answer_margin));
+        within(options_.freeze_budget + options_.answer_margin));
     if (!frozen) return give_up("freezing", frozen.error());
     conversation_.frozen_heard = services_.clock.monotonic();
     conversation_.frozen = std::move(*frozen);
@@ -73,7 +67,7 @@ void StillPoint::thaw(Snapshot snapshot) {
     conversation_.thaw_sent = services_.clock.monotonic();
     auto thawed = client_->thaw(
         {.lease_id = conversation_.lease_id, .snapshot_taken = snapshot == Snapshot::taken},
-        within(options_.freeze_budget + answer_margin));
+        within(options_.freeze_budget + options_.answer_margin));
     if (!thawed) return give_up("thawing", thawed.error());
     conversation_.thawed_heard = services_.clock.monotonic();
     conversation_.thawed = std::move(*thawed);
@@ -84,7 +78,7 @@ void StillPoint::finish(Outcome outcome) {
     owes_finish_ = false;
     auto finished =
         client_->finish({.job_id = conversation_.job_id, .success = outcome == Outcome::success},
-                        within(options_.hooks_budget + answer_margin));
+                        within(options_.hooks_budget + options_.answer_margin));
     if (!finished) {
         give_up("finishing", finished.error());
         client_->cancel("no answer to Finish");

@@ -16,6 +16,8 @@ struct StillPointOptions {
     env::Nanoseconds greet_budget = std::chrono::seconds{3};
     env::Nanoseconds hooks_budget = std::chrono::seconds{60};
     env::Nanoseconds freeze_budget = std::chrono::seconds{5};
+    // The guest counts its own budgets; the host waits this much longer for the answer to travel.
+    env::Nanoseconds answer_margin = std::chrono::seconds{5};
 };
 
 /// What was said and heard, for the verdict.

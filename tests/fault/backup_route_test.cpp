@@ -1,6 +1,6 @@
 #include <doctest/doctest.h>
 
-#include "fakes/route_fakes.hpp"
+#include "fakes/backup_world.hpp"
 #include "route/backup_session.hpp"
 
 /// The spine of a backup with every step failing in turn: what must hold whatever happens.
@@ -8,63 +8,6 @@ using namespace stillpoint;
 using namespace stillpoint::fakes;
 
 namespace {
-
-hypervisor::VmInfo running_vm() {
-    hypervisor::VmInfo vm;
-    vm.name = "web1";
-    vm.uuid = "11111111-2222-3333-4444-555555555555";
-    vm.guest_channel = "/fake/channel";
-    for (const char* name : {"vda", "vdb"}) {
-        hypervisor::DiskInfo disk;
-        disk.name = name;
-        disk.path = std::string("/images/") + name;
-        disk.format = "qcow2";
-        disk.size = ByteCount{1u << 20};
-        disk.persistent_bitmaps = true;
-        vm.disks.push_back(disk);
-    }
-    return vm;
-}
-
-struct World {
-    explicit World(int fail_at)
-        : journal(fail_at), vault(journal), vm(journal, clock, running_vm()) {
-        options.jobs_folder = folder->path() / "jobs";
-        options.run_folder = folder->path() / "run";
-    }
-    Result<serialization::PointReport> back_up() {
-        const route::BackupServices services{
-            .clock = clock,
-            .vault = vault,
-            .vm = vm,
-            .reporter = reporter,
-            .connect_guest =
-                [this](const env::Path&, const std::string&, const env::Deadline&,
-                       const env::CancelToken&) -> Result<std::unique_ptr<guest::GuestClient>> {
-                SP_TRY(journal.call("guest.connect"));
-                return std::make_unique<FakeGuest>(journal, clock);
-            },
-            .connect_nbd = [this](const capture::NbdAddress&, const env::CancelToken&)
-                -> Result<std::unique_ptr<capture::NbdSource>> {
-                SP_TRY(journal.call("nbd.connect"));
-                return std::make_unique<FakeSource>(journal, ByteCount{1u << 20});
-            },
-            .spawn_keeper = [this]() -> Result<std::unique_ptr<keeper::KeeperHandle>> {
-                SP_TRY(journal.call("keeper.spawn"));
-                return std::make_unique<FakeKeeper>(journal);
-            }};
-        return route::run_backup(services, options, cancel);
-    }
-
-    Journal journal;
-    env::SystemClock clock;
-    FakeVault vault;
-    FakeVm vm;
-    SilentReporter reporter;
-    env::CancelToken cancel;
-    Result<env::TemporaryFolder> folder = env::TemporaryFolder::create("/tmp", "sp-route-");
-    route::BackupOptions options;
-};
 
 void check_order(const Journal& journal) {
     // I1: nothing is published before it is durable; the stale-read guard comes before both.
