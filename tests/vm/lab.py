@@ -37,6 +37,11 @@ def build_folder():
     return pathlib.Path(os.environ.get("STILLPOINT_BUILD") or ROOT / "build")
 
 
+def length():
+    """How thorough this run is: fast, normal or long."""
+    return os.environ.get("STILLPOINT_TEST_LENGTH", "normal")
+
+
 def enter(libvirt=False):
     """Runs the rest of the program inside fresh namespaces; returns only there.
     @param libvirt beside a libvirtd of its own, reached by $LIBVIRT_DEFAULT_URI"""

@@ -3,67 +3,12 @@
 
     test_backup.py qmp|libvirt
 """
-import sys
-import unittest
-
-import domain
+import backup_case
 import images
-import lab
-import machine
-import product
 import writing_guest
 
-LIBVIRT = sys.argv[1:2] == ["libvirt"]
-KIND = domain.Domain if LIBVIRT else machine.Machine
 
-
-def disk_of(point, name):
-    return next(disk for disk in point["disks"] if disk["name"] == name)
-
-
-class Backup(unittest.TestCase):
-    """One guest with the extension, and a vault, for the tests of a class."""
-    extension = writing_guest.EXTENSION
-
-    @classmethod
-    def setUpClass(cls):
-        cls.place = cls.enterClassContext(lab.Lab())
-        cls.stillpoint = product.Stillpoint(cls.place)
-        cls.stillpoint.init()
-        cls.disks = writing_guest.make_disks(cls.place)
-        cls.vm = writing_guest.start(cls.place, cls.disks, kind=KIND, main=cls.extension)
-        cls.access = product.access_of(cls.vm)
-        cls.restores = 0
-
-    def restore(self, point):
-        type(self).restores += 1
-        return self.stillpoint.restore(point["point"], self.place.folder / f"r{self.restores}")
-
-    def prove_still_point(self, restored):
-        """The whole proof that filesystems were frozen at one instant."""
-        self.assertFalse(images.needs_recovery(restored["vda"]), "ext4 was not frozen")
-        stamps = writing_guest.mount_once(self.place, restored["vda"], restored["vdb"])
-        self.assertEqual(writing_guest.complaints(stamps), [])
-        for name, kind in (("vda", "ext4"), ("vdb", "xfs")):
-            clean, output = images.check_clean(restored[name], kind)
-            self.assertTrue(clean, output)
-        return stamps
-
-    def paused_backup(self):
-        """Backs up the paused VM and compares each restored disk with what QEMU has."""
-        self.vm.pause()
-        point = self.stillpoint.backup(self.access, expect=(0, 3))
-        self.assertEqual(self.vm.state(), "paused", "a paused VM stays paused")
-        restored = self.restore(point)
-        for disk in self.disks:
-            same, where = images.identical(disk.path, restored[disk.name],
-                                           first_format=disk.format, shared=True)
-            self.assertTrue(same, f"{disk.name}: {where}")
-        self.vm.resume()
-        return point
-
-
-class WritingGuest(Backup):
+class WritingGuest(backup_case.Backup):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -84,8 +29,8 @@ class WritingGuest(Backup):
         self.assertEqual(second["level"], "filesystem")
         self.assertEqual(second["parent"], first["point"])
         for name in ("vda", "vdb"):
-            self.assertEqual(disk_of(second, name)["mode"], "increment", second["disks"])
-            self.assertLess(disk_of(second, name)["read"], disk_of(second, name)["size"] // 4)
+            self.assertEqual(backup_case.disk_of(second, name)["mode"], "increment", second["disks"])
+            self.assertLess(backup_case.disk_of(second, name)["read"], backup_case.disk_of(second, name)["size"] // 4)
         after = self.prove_still_point(self.restore(second))
         self.assertGreater(after["a"]["newest"], before["a"]["newest"])
 
@@ -104,7 +49,7 @@ class WritingGuest(Backup):
         self.assertTrue(checked.json["ok"])
 
 
-class PausedGuest(Backup):
+class PausedGuest(backup_case.Backup):
     """Byte for byte against the reference that a paused VM is."""
     extension = ""
 
@@ -114,16 +59,16 @@ class PausedGuest(Backup):
         self.assertEqual(first["level"], "crash")
         self.vm.run("dd if=/dev/urandom of=/mnt/a/data bs=64k count=64 && sync")
         second = self.paused_backup()
-        self.assertEqual(disk_of(second, "vda")["mode"], "increment")
+        self.assertEqual(backup_case.disk_of(second, "vda")["mode"], "increment")
         # Zeroed and discarded since then: both come back as zeros.
         self.vm.run("dd if=/dev/zero of=/mnt/a/data bs=64k count=32 conv=notrunc && sync"
                     " && dd if=/dev/urandom of=/mnt/b/gone bs=64k count=64 && sync"
                     " && rm /mnt/b/gone && sync && fstrim /mnt/b && fstrim /mnt/a")
         third = self.paused_backup()
-        self.assertEqual(disk_of(third, "vda")["mode"], "increment")
+        self.assertEqual(backup_case.disk_of(third, "vda")["mode"], "increment")
 
 
-class LyingGuest(Backup):
+class LyingGuest(backup_case.Backup):
     """A freeze that is claimed and not done must not pass the proof."""
     extension = writing_guest.EXTENSION.replace("/lab/bin/stillpoint-guest",
                                                 "lying_freeze /lab/bin/stillpoint-guest")
@@ -137,7 +82,7 @@ class LyingGuest(Backup):
             self.prove_still_point(restored)
 
 
-class NoExtension(Backup):
+class NoExtension(backup_case.Backup):
     """Without anything in the guest: all disks at one instant, and the point says so."""
     extension = ""
 
@@ -160,5 +105,4 @@ class NoExtension(Backup):
 
 
 if __name__ == "__main__":
-    lab.enter(LIBVIRT)
-    unittest.main(argv=sys.argv[:1] + sys.argv[2:], verbosity=2)
+    backup_case.main()

@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+"""kill -9 at any moment: the guest runs on, nothing is left behind ten seconds later, and the next
+backup is right. A host that dies while the guest is frozen: the guest thaws itself.
+
+    test_killed.py qmp|libvirt
+"""
+import os
+import signal
+import subprocess
+import time
+import unittest
+
+import backup_case
+import lab
+import qmp_gate
+import writing_guest
+
+MOMENTS = {"fast": 4, "normal": 8, "long": 60}[lab.length()]
+FREEZE_BUDGET_SECONDS = 5
+SLACK_SECONDS = 5  # emulation on a loaded machine
+
+
+class Killed(backup_case.Backup):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        writing_guest.start_writer(cls.vm)
+
+    def kill_after(self, seconds):
+        """Starts a backup and kills it after a while. @return False when it had ended before"""
+        backup = self.stillpoint.start("backup", *self.access, log="killed.log")
+        try:
+            backup.wait(seconds)
+            return False
+        except subprocess.TimeoutExpired:
+            backup.kill()
+            backup.wait()
+            return True
+
+    def test_at_many_moments(self):
+        clean = self.traces()
+        started = time.monotonic()
+        self.stillpoint.backup(self.access)
+        whole = time.monotonic() - started
+        killed = 0
+        for moment in range(MOMENTS):
+            with self.subTest(after=f"{moment + 1}/{MOMENTS + 1} of {whole:.1f} s"):
+                killed += self.kill_after(whole * (moment + 1) / (MOMENTS + 1))
+                self.wait_clean(clean)
+                self.assertEqual(self.vm.state(), "running")
+                self.wait_writer()
+                point = self.stillpoint.backup(self.access)
+                self.assertEqual(point["level"], "filesystem")
+        self.assertGreater(killed, MOMENTS // 2, "most were killed in the middle")
+        self.prove_still_point(self.restore(point))
+        self.paused_backup()
+        checked = self.stillpoint.run("vault", "check", f"file://{self.stillpoint.vault}",
+                                      "--read-data")
+        self.assertTrue(checked.json["ok"], checked)
+
+
+@unittest.skipIf(backup_case.LIBVIRT, "the gate stands in a QMP socket")
+class HostDies(backup_case.Backup):
+    """The backup is held between the freeze and the snapshot, then its host "loses power"."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        writing_guest.start_writer(cls.vm)
+
+    def hold(self):
+        gate = qmp_gate.Gate(self.place, self.vm, "stop")
+        access = [self.vm.name, "--qmp", gate.socket, "--guest-channel", self.vm.guest_socket]
+        backup = self.stillpoint.start("backup", *access, log="held.log")
+        gate.held()
+        return backup
+
+    def family(self, backup):
+        """The process and the keeper it started, which has a session of its own."""
+        with open(f"/proc/{backup.pid}/task/{backup.pid}/children", encoding="ascii") as children:
+            pids = [int(word) for word in children.read().split()]
+        keepers = subprocess.run(["pidof", "stillpoint-keeper"], capture_output=True, text=True,
+                                 check=False)
+        return {backup.pid, *pids, *map(int, keepers.stdout.split())}
+
+    def assert_frozen(self):
+        """The writer waits where the kernel lets nobody write."""
+        self.assertEqual(self.vm.run("cat /proc/$(pidof stamper)/wchan"), "percpu_rwsem_wait")
+
+    def test_the_keeper_ends_a_hung_owner(self):
+        clean = self.traces()
+        backup = self.hold()
+        os.kill(backup.pid, signal.SIGSTOP)
+        self.wait_writer(FREEZE_BUDGET_SECONDS + SLACK_SECONDS)
+        self.wait_clean(clean, seconds=30)
+        backup.wait(30)
+        self.assertEqual(backup.returncode, -signal.SIGKILL)
+
+
+@unittest.skipIf(backup_case.LIBVIRT, "the gate stands in a QMP socket")
+class HostHangs(HostDies):
+    test_the_keeper_ends_a_hung_owner = None
+
+    def test_nobody_says_anything(self):
+        """No socket is closed, so only the guest's own deadline helps; then everything dies."""
+        family = self.family(self.hold())
+        for pid in family:
+            os.kill(pid, signal.SIGSTOP)
+        self.assert_frozen()
+        self.wait_writer(FREEZE_BUDGET_SECONDS + SLACK_SECONDS)
+        for pid in family:
+            os.kill(pid, signal.SIGKILL)
+        self.wait_writer()
+
+
+if __name__ == "__main__":
+    backup_case.main()
