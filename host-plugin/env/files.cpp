@@ -88,9 +88,17 @@ Status write_at(int fd, ByteOffset at, ByteView bytes, const Path& name) {
 
 namespace {
 
+constexpr std::size_t writeback_step_bytes = 4u << 20;
+
 Status write_temporary(const Path& path, ByteView bytes, mode_t mode) {
     SP_ASSIGN(const UniqueFd fd, open_file(path, O_WRONLY | O_CREAT | O_EXCL, mode));
-    SP_TRY(write_at(fd.get(), ByteOffset{0}, bytes, path));
+    for (std::size_t at = 0; at < bytes.size(); at += writeback_step_bytes) {
+        const ByteView step = bytes.subspan(at, std::min(writeback_step_bytes, bytes.size() - at));
+        SP_TRY(write_at(fd.get(), ByteOffset{at}, step, path));
+        // The disk starts while we still copy; only a hint, fdatasync below is what counts.
+        ::sync_file_range(fd.get(), static_cast<off_t>(at), static_cast<off_t>(step.size()),
+                          SYNC_FILE_RANGE_WRITE);
+    }
     if (::fdatasync(fd.get()) != 0) return fail(os_error("sync " + path.string(), errno));
     return {};
 }

@@ -45,7 +45,8 @@ void StillPoint::prepare(const hypervisor::VmInfo& vm, const std::string& job_id
                                          .type = options_.type,
                                          .hooks_budget_ns = options_.hooks_budget.count(),
                                          .freeze_budget_ns = options_.freeze_budget.count()};
-    auto prepared = client_->prepare(request, within(options_.hooks_budget + options_.answer_margin));
+    auto prepared =
+        client_->prepare(request, within(options_.hooks_budget + options_.answer_margin));
     if (!prepared) return give_up("preparing", prepared.error());
     conversation_.prepared = std::move(*prepared);
 }

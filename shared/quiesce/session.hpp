@@ -6,8 +6,8 @@
 #include "serialization/enum_text.hpp"
 
 // clang-format off
-/// One quiesce session in the guest as a table of moves (docs/protocol.md, I4, I9). Pure: its driver
-/// feeds events and carries out the one action each step answers with.
+/// One quiesce session in the guest as a table of moves (docs/protocol.md, I4, I9). Pure: its
+/// driver feeds events and carries out the one action each step answers with.
 ///
 ///     idle -prepare-> preparing -pre_done-> prepared -freeze-> freezing -froze-> frozen
 ///      ^                                       |                                    | thaw
