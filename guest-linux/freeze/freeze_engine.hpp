@@ -39,7 +39,7 @@ class SystemFreezeEngine final : public FreezeEngine {
 public:
     explicit SystemFreezeEngine(FreezeRules rules) : rules_(std::move(rules)) {}
     /// @errors as FreezeEngine::volumes
-    Result<FreezePlan> plan() const;
+    [[nodiscard]] Result<FreezePlan> plan() const;
     Result<std::vector<serialization::Volume>> volumes() override;
     Status write_out(os::Nanoseconds until, os::Waiter& waiter) override;
     Result<FreezeReport> freeze(const FreezeBudgets& budgets, os::Waiter& waiter) override;

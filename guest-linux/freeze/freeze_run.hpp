@@ -92,7 +92,7 @@ private:
     Status expect_news(WatchdogNews wanted, os::Waiter& waiter);
     Status arm(const FreezeBudgets& budgets, os::Waiter& waiter);
     Status freeze_level(int level, os::Nanoseconds until, os::Waiter& waiter);
-    Status judge_frozen(const Unit& unit, const FreezeRow& row) const;
+    [[nodiscard]] Status judge_frozen(const Unit& unit, const FreezeRow& row) const;
     void order(Unit& unit, FreezerOrder what);
     Status await(os::Nanoseconds until, os::Waiter& waiter);
     void beat();

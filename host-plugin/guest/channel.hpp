@@ -37,7 +37,7 @@ public:
     [[nodiscard]] bool saw_other_version() const { return reader_.other_versions() > 0; }
 
 private:
-    Result<serialization::Message> open(const serialization::Frame& frame) const;
+    [[nodiscard]] Result<serialization::Message> open(const serialization::Frame& frame) const;
     Status read_more(WaitBudget& budget, const env::Deadline& deadline,
                      const env::CancelToken& cancel);
 

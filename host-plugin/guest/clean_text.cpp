@@ -17,9 +17,9 @@ public:
     void operator()(const char* name, T& item) {
         if constexpr (std::is_same_v<T, std::string>) {
             item = clean_text(std::move(item));
-        } else if constexpr (serialization::detail::is_vector<T>::value) {
+        } else if constexpr (serialization::detail::IsVector<T>::value) {
             clean_list(name, item);
-        } else if constexpr (serialization::detail::is_optional<T>::value) {
+        } else if constexpr (serialization::detail::IsOptional<T>::value) {
             if (item) (*this)(name, *item);
         } else if constexpr (std::is_class_v<T>) {
             T::fields(*this, item);

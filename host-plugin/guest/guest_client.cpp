@@ -85,7 +85,7 @@ private:
     }
     Status take_aside(Message& message, std::string_view request);
     Result<bool> await_welcome(WaitBudget& budget, const env::Deadline& deadline);
-    Error silent() const;
+    [[nodiscard]] Error silent() const;
 
     Channel channel_;
     env::CancelToken cancel_;

@@ -29,13 +29,13 @@ template <class T>
 namespace detail {
 
 template <class T>
-struct is_vector : std::false_type {};
+struct IsVector : std::false_type {};
 template <class T>
-struct is_vector<std::vector<T>> : std::true_type {};
+struct IsVector<std::vector<T>> : std::true_type {};
 template <class T>
-struct is_optional : std::false_type {};
+struct IsOptional : std::false_type {};
 template <class T>
-struct is_optional<std::optional<T>> : std::true_type {};
+struct IsOptional<std::optional<T>> : std::true_type {};
 
 inline tl::unexpected<Error> wrong(const std::string& where, const char* wanted) {
     return fail(Errc::corrupt, "document.field", where + ": expected " + wanted);
@@ -46,7 +46,7 @@ public:
     explicit FieldWriter(Map& out) : out_(out) {}
     template <class T>
     void operator()(const char* name, const T& item) {
-        if constexpr (is_optional<T>::value) {
+        if constexpr (IsOptional<T>::value) {
             out_[name] = item ? to_value(*item) : Value{};
         } else {
             out_[name] = to_value(item);
@@ -65,7 +65,7 @@ public:
         if (!status) return;
         const Value* member = in_.find(name);
         if (member == nullptr) return;
-        if constexpr (is_optional<T>::value) {
+        if constexpr (IsOptional<T>::value) {
             if (member->is_null()) return;
             item.emplace();
             status = read_value(*member, *item, where_ + "." + name);
@@ -116,7 +116,7 @@ Value to_value(const T& item) {
         return Value{std::uint64_t{item}};
     } else if constexpr (std::integral<T>) {
         return Value{std::int64_t{item}};
-    } else if constexpr (detail::is_vector<T>::value) {
+    } else if constexpr (detail::IsVector<T>::value) {
         Array out;
         for (const auto& element : item) out.push_back(to_value(element));
         return out;
@@ -151,7 +151,7 @@ Status read_value(const Value& value, T& item, const std::string& where) {
         item = *parsed;
     } else if constexpr (std::integral<T>) {
         return detail::read_integer(value, item, where);
-    } else if constexpr (detail::is_vector<T>::value) {
+    } else if constexpr (detail::IsVector<T>::value) {
         return detail::read_vector(value, item, where);
     } else {
         if (value.map() == nullptr) return detail::wrong(where, "an object");

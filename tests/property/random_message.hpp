@@ -49,7 +49,7 @@ public:
             item = names[*rc::gen::inRange<std::size_t>(0, names.size())].first;
         } else if constexpr (std::is_arithmetic_v<T>) {
             item = *rc::gen::arbitrary<T>();
-        } else if constexpr (serialization::detail::is_vector<T>::value) {
+        } else if constexpr (serialization::detail::IsVector<T>::value) {
             item.resize(*rc::gen::inRange<std::size_t>(0, 4));
             for (auto& element : item) draw(element);
         } else {

@@ -29,8 +29,9 @@ class WritingGuest(backup_case.Backup):
         self.assertEqual(second["level"], "filesystem")
         self.assertEqual(second["parent"], first["point"])
         for name in ("vda", "vdb"):
-            self.assertEqual(backup_case.disk_of(second, name)["mode"], "increment", second["disks"])
-            self.assertLess(backup_case.disk_of(second, name)["read"], backup_case.disk_of(second, name)["size"] // 4)
+            disk = backup_case.disk_of(second, name)
+            self.assertEqual(disk["mode"], "increment", second["disks"])
+            self.assertLess(disk["read"], disk["size"] // 4)
         after = self.prove_still_point(self.restore(second))
         self.assertGreater(after["a"]["newest"], before["a"]["newest"])
 
