@@ -65,6 +65,14 @@ Status remove_from_disk(virDomainPtr domain, const Facts& facts, const std::stri
     return remove_bitmap(domain, node->name, bitmap);
 }
 
+// The bitmap on every active layer, then what libvirt knows of it.
+Status delete_by_hand(virDomainPtr domain, const Facts& facts, const std::string& name) {
+    for (const std::string& disk : disks_holding(facts, name)) {
+        SP_TRY(remove_from_disk(domain, facts, disk, name));
+    }
+    return delete_with(domain, name, VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY);
+}
+
 Status redefine(virDomainPtr domain, const Facts& facts, const std::string& name) {
     const std::vector<std::string> disks = disks_holding(facts, name);
     std::vector<std::string> left_out;
@@ -105,11 +113,7 @@ Status remove_one(virDomainPtr domain, const Facts& facts, const Removal& remova
     const bool everywhere = std::all_of(holders.begin(), holders.end(), [&](const auto& disk) {
         return removal.disks.contains(disk);
     });
-    if (has_checkpoint && everywhere) {
-        if (delete_with(domain, removal.bitmap, 0)) return {};
-        // libvirt could not: the bitmaps go one by one below, then what it knows of them.
-        SP_TRY(delete_with(domain, removal.bitmap, VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY));
-    }
+    if (has_checkpoint && everywhere) return delete_checkpoint(domain, removal.bitmap);
     for (const std::string& disk : removal.disks) {
         SP_TRY(remove_from_disk(domain, facts, disk, removal.bitmap));
     }
@@ -134,8 +138,13 @@ Result<std::set<std::string>> list_checkpoints(virDomainPtr domain) {
 }
 
 Status delete_checkpoint(virDomainPtr domain, const std::string& name) {
-    if (virDomainIsActive(domain) == 1) return delete_with(domain, name, 0);
-    return delete_with(domain, name, VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY);
+    if (virDomainIsActive(domain) != 1) {
+        return delete_with(domain, name, VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY);
+    }
+    if (delete_with(domain, name, 0)) return {};
+    // libvirt deletes nothing when one of the checkpoint's disks lacks its bitmap.
+    SP_ASSIGN(const Facts facts, read_facts(domain));
+    return delete_by_hand(domain, facts, name);
 }
 
 Status adopt_parent(virDomainPtr domain, const Facts& facts, const std::string& name) {

@@ -43,10 +43,14 @@ void Guard::look() {
             // If it fails, end() and the keeper try again.
             static_cast<void>(resume_after_io_error(domain_.get()));
         }
-    } else if (exceeded()) {
+        return;
+    }
+    const Status armed = set_thresholds();
+    // Measured last: a burst may have passed the new threshold before QEMU knew of it.
+    if (exceeded()) {
         abort_job("the scratch space is used up to its limit of " +
                   std::to_string(budget_.watermark().raw() >> 20) + " MiB");
-    } else if (const Status armed = set_thresholds(); !armed && !state_->broken()) {
+    } else if (!armed && !state_->broken()) {
         abort_job(armed.error().text);
     }
 }

@@ -39,7 +39,6 @@ public:
     [[nodiscard]] serialization::Value keeper_document() const override;
 
 private:
-    [[nodiscard]] Status check_plan(const Facts& facts) const;
     Status make_ready(const Facts& facts, const env::Deadline& deadline);
     [[nodiscard]] BackupDocuments documents(const Facts& facts) const;
     [[nodiscard]] std::vector<std::string> bitmaps(std::string DiskPlan::*which) const;

@@ -1,6 +1,7 @@
 #include "test_domain.hpp"
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
@@ -54,6 +55,19 @@ constexpr const char* domain_head = R"(<domain type='qemu'><name>@</name>
 <channel type='unix'><target type='virtio' name='org.stillpoint.guest.0'/></channel>
 )";
 
+// again: int 0x13 with AH=0x43 (extended write) of 64 sectors from 0x8000 to lba; on an error
+// again; lba += 128, from 120000 back to 2048; again. Assembled from 16-bit code at 0x7c00:
+//   xor ax,ax; mov ds,ax; mov ss,ax; mov sp,0x7c00
+//   again: mov si,packet; mov ah,0x43; mov al,0; mov dl,0x80; int 0x13; jc again
+//   add dword [lba],128; cmp dword [lba],120000; jb again; mov dword [lba],2048; jmp again
+//   packet: db 16,0; dw 64,0x8000,0; lba: dd 2048,0
+constexpr std::array<unsigned char, 69> writer_boot_sector{
+    0x31, 0xc0, 0x8e, 0xd8, 0x8e, 0xd0, 0xbc, 0x00, 0x7c, 0xbe, 0x35, 0x7c, 0xb4, 0x43,
+    0xb0, 0x00, 0xb2, 0x80, 0xcd, 0x13, 0x72, 0xf3, 0x66, 0x81, 0x06, 0x3d, 0x7c, 0x80,
+    0x00, 0x00, 0x00, 0x66, 0x81, 0x3e, 0x3d, 0x7c, 0xc0, 0xd4, 0x01, 0x00, 0x72, 0xdf,
+    0x66, 0xc7, 0x06, 0x3d, 0x7c, 0x00, 0x08, 0x00, 0x00, 0xeb, 0xd4, 0x10, 0x00, 0x40,
+    0x00, 0x00, 0x80, 0x00, 0x00, 0x00, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00};
+
 }  // namespace
 
 env::ProcessOutput virsh(std::vector<std::string> arguments) {
@@ -81,13 +95,14 @@ env::Path job_folder() {
     return folder;
 }
 
-TestDomain::TestDomain(const std::vector<TestDisk>& disks)
-    : name_("t" + env::random_hex(4)), folder_(lab() / name_) {
+TestDomain::TestDomain(const std::vector<TestDisk>& disks, Guest guest)
+    : name_("t" + env::random_hex(4)), folder_(lab() / name_), guest_(guest) {
     must(env::make_folders(folder_, 0711));
     std::string xml = domain_head;
     xml.replace(xml.find('@'), 1, name_);
     for (const TestDisk& disk : disks) xml += create_image(disk);
     std::ofstream{folder_ / "domain.xml"} << xml << "</devices></domain>\n";
+    if (guest == Guest::writes) make_bootable();
     virsh_ok({"define", folder_ / "domain.xml"});
     start();
 }
@@ -100,7 +115,6 @@ TestDomain::~TestDomain() {
 }
 
 std::string TestDomain::create_image(const TestDisk& disk) {
-    disks_.push_back(disk);
     references_[disk.name] = std::string(static_cast<std::size_t>(disk.size_mib) << 20, '\0');
     run({"qemu-img", "create", "-q", "-f", disk.format, image(disk.name),
          std::to_string(disk.size_mib) + "M"});
@@ -115,7 +129,21 @@ env::Path TestDomain::image(const std::string& disk) const {
 }
 
 void TestDomain::start() const {
-    virsh_ok({"start", "--paused", name_});
+    std::vector<std::string> command{"start", name_};
+    if (guest_ == Guest::none) command.emplace_back("--paused");
+    virsh_ok(command);
+}
+
+void TestDomain::make_bootable() const {
+    const env::Path raw = folder_ / "boot.raw";
+    // Data everywhere: what is displaced to scratch must take room there.
+    std::string bytes(references_.at("vda").size(), '\x5a');
+    std::copy(writer_boot_sector.begin(), writer_boot_sector.end(), bytes.begin());
+    bytes[510] = '\x55';
+    bytes[511] = '\xaa';
+    std::ofstream{raw, std::ios::binary} << bytes;
+    run({"qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, image("vda")});
+    std::filesystem::remove(raw);
 }
 void TestDomain::destroy() const {
     virsh_ok({"destroy", name_});
@@ -178,6 +206,14 @@ std::string TestDomain::state() const {
 
 bool TestDomain::has_job() const {
     return virsh({"domjobinfo", name_}).out.find("None") == std::string::npos;
+}
+
+std::uint64_t TestDomain::written_bytes(const std::string& disk) const {
+    for (const std::string& line : lines_of(virsh_ok({"domblkstat", name_, disk}))) {
+        const auto at = line.find("wr_bytes ");
+        if (at != std::string::npos) return std::stoull(line.substr(at + 9));
+    }
+    return 0;
 }
 
 std::string read_export(const hypervisor::DiskExport& item) {

@@ -14,14 +14,19 @@ struct TestDisk {
     int size_mib = 64;
 };
 
-/// A domain of the test's own libvirtd (see tests/vm/with-libvirt.sh): QEMU runs, no guest does.
-/// Writes go through the device's backend and so past the bitmaps, as a guest's would. A failing
+enum class Guest {
+    none,    // QEMU stands still (paused): an idle processor
+    writes,  // a boot sector that overwrites vda for ever, 32 KiB in each 64 KiB
+};
+
+/// A domain of the test's own libvirtd (see tests/vm/with-libvirt.sh). The test's own
+/// writes go through the device's backend and so past the bitmaps, as a guest's would. A failing
 /// helper fails the test.
 /// @threads one
 class TestDomain {
 public:
-    /// Defines and starts (paused: an idle processor) a domain with these disks.
-    explicit TestDomain(const std::vector<TestDisk>& disks);
+    /// Defines and starts a domain with these disks.
+    explicit TestDomain(const std::vector<TestDisk>& disks, Guest guest = Guest::none);
     TestDomain(const TestDomain&) = delete;
     TestDomain& operator=(const TestDomain&) = delete;
     ~TestDomain();
@@ -43,6 +48,8 @@ public:
     [[nodiscard]] std::string bitmaps(const std::string& disk) const;
     [[nodiscard]] std::string state() const;
     [[nodiscard]] bool has_job() const;
+    /// @return bytes that the guest wrote to the disk since the domain started
+    [[nodiscard]] std::uint64_t written_bytes(const std::string& disk) const;
 
     /// What the disk should hold now.
     [[nodiscard]] const std::string& reference(const std::string& disk) const {
@@ -54,9 +61,10 @@ public:
 
 private:
     std::string create_image(const TestDisk& disk);  // @return its <disk> element
+    void make_bootable() const;
     std::string name_;
     env::Path folder_;
-    std::vector<TestDisk> disks_;
+    Guest guest_;
     std::map<std::string, std::string> references_;
 };
 
