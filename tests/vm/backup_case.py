@@ -27,7 +27,8 @@ class Backup(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.place = cls.enterClassContext(lab.Lab())
-        cls.stillpoint = product.Stillpoint(cls.place)
+        cls.stillpoint = product.Stillpoint(
+            cls.place, greet_seconds=product.GREET_SECONDS if cls.extension else 2)
         cls.stillpoint.init()
         cls.disks = writing_guest.make_disks(cls.place)
         cls.vm = writing_guest.start(cls.place, cls.disks, kind=KIND, main=cls.extension)

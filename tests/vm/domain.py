@@ -65,8 +65,7 @@ class Domain(machine.Machine):
         self._accept_ports(listeners)
 
     def _destroy(self):
-        if self.state() != "shut off":
-            images.must("virsh", "destroy", self.name)
+        images.command("virsh", "destroy", self.name)
         images.command("virsh", "undefine", self.name, "--checkpoints-metadata")
 
     def live_xml(self):

@@ -8,6 +8,9 @@ import subprocess
 import lab
 
 BACKUP_SECONDS = 120
+# Four times the default: emulation on a machine with other work may take seconds for a freeze.
+FREEZE_BUDGET_SECONDS = 20
+GREET_SECONDS = 15
 
 
 class Answer:
@@ -33,7 +36,8 @@ class Answer:
 class Stillpoint:
     """The command line with a vault, a key and state folders in the lab."""
 
-    def __init__(self, place, *, vault="vault", environment=None):
+    def __init__(self, place, *, vault="vault", environment=None, greet_seconds=3):
+        """@param greet_seconds how long the extension has to answer at all"""
         build = lab.build_folder() / "host-plugin"
         self.binary = build / "manager/stillpoint"
         self.place = place
@@ -44,8 +48,12 @@ class Stillpoint:
         os.chmod(self.folder, 0o755)
         os.chmod(self.folder / "lib", 0o755)
         config = self.folder / "host.xml"
-        config.write_text(f'<host><state dir="{self.folder}/lib"/><run dir="{self.folder}/run"/>'
-                          "</host>\n")
+        config.write_text(f"""<host>
+  <state dir="{self.folder}/lib"/>
+  <run dir="{self.folder}/run"/>
+  <guest freeze-budget="{FREEZE_BUDGET_SECONDS}s" greet-budget="{greet_seconds}s"/>
+</host>
+""")
         self.jobs = self.folder / "lib/jobs"
         self.vault = place.folder / vault
         self.environment = os.environ | {

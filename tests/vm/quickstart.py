@@ -40,7 +40,7 @@ def require(condition, text):
 def main():
     story = Story()
     with lab.Lab() as place:
-        stillpoint = product.Stillpoint(place)
+        stillpoint = product.Stillpoint(place, greet_seconds=product.GREET_SECONDS)
         stillpoint.init()
         disks = writing_guest.make_disks(place)
         vm = writing_guest.start(place, disks, main=writing_guest.EXTENSION)

@@ -5,6 +5,7 @@ import pathlib
 import images
 import lab
 import machine
+import product
 
 MOUNT = """
 mount -t ext4 /dev/vda /mnt/a && mount -t xfs /dev/vdb /mnt/b
@@ -42,8 +43,10 @@ def make_disks(place, *, image_format="qcow2", folder="disks"):
 def start(place, disks, *, kind=machine.Machine, name="guest", files=None, main="", **options):
     """Boots the guest with both filesystems mounted; nothing writes yet.
     @param kind machine.Machine or domain.Domain"""
-    vm = kind(place, name, disks, files=programs(place) | (files or {}),
-                         main=MOUNT + main, **options)
+    files = {"etc/stillpoint/guest.xml":
+             f'<guest><freeze budget="{product.FREEZE_BUDGET_SECONDS}s"/></guest>'.encode(),
+             **programs(place), **(files or {})}
+    vm = kind(place, name, disks, files=files, main=MOUNT + main, **options)
     vm.wait_ready()
     return vm
 
