@@ -90,21 +90,21 @@ Result<ByteCount> NbdConnection::size() {
 
 Status NbdConnection::write(ByteOffset at, ByteView bytes) {
     SP_TRY(usable());
-    return await(
-        nbd_aio_pwrite(handle_.get(), bytes.data(), bytes.size(), at.raw(), NBD_NULL_COMPLETION, 0),
-        "write to an image at byte " + std::to_string(at.raw()));
+    return await(nbd_aio_pwrite(handle_.get(), bytes.data(), bytes.size(), at.raw(),
+                                nbd_completion_callback{}, 0),
+                 "write to an image at byte " + std::to_string(at.raw()));
 }
 
 Status NbdConnection::read(ByteOffset at, std::span<std::byte> into) {
     SP_TRY(usable());
-    return await(
-        nbd_aio_pread(handle_.get(), into.data(), into.size(), at.raw(), NBD_NULL_COMPLETION, 0),
-        "read an image at byte " + std::to_string(at.raw()));
+    return await(nbd_aio_pread(handle_.get(), into.data(), into.size(), at.raw(),
+                               nbd_completion_callback{}, 0),
+                 "read an image at byte " + std::to_string(at.raw()));
 }
 
 Status NbdConnection::flush() {
     SP_TRY(usable());
-    return await(nbd_aio_flush(handle_.get(), NBD_NULL_COMPLETION, 0), "flush an image");
+    return await(nbd_aio_flush(handle_.get(), nbd_completion_callback{}, 0), "flush an image");
 }
 
 Status NbdConnection::close() {
@@ -160,7 +160,7 @@ Result<std::optional<Extent>> NbdConnection::next_data(ByteOffset at, ByteOffset
             nbd_aio_block_status(
                 handle_.get(), ask, reply.at,
                 nbd_extent_callback{.callback = on_status, .user_data = &reply, .free = nullptr},
-                NBD_NULL_COMPLETION, 0),
+                nbd_completion_callback{}, 0),
             "ask which parts of an image are empty"));
         // A server that tells nothing: read it all.
         if (reply.at == before) return Extent{ByteOffset{before}, ByteCount{ask}};

@@ -56,7 +56,7 @@ Status read_first_sector(const env::Path& socket, const std::string& export_name
     std::array<char, sector_bytes> sector{};  // outlives the handle, which may still write to it
     SP_ASSIGN(const Handle handle, connect(socket, export_name, deadline));
     const auto cookie =
-        nbd_aio_pread(handle.get(), sector.data(), sector.size(), 0, NBD_NULL_COMPLETION, 0);
+        nbd_aio_pread(handle.get(), sector.data(), sector.size(), 0, nbd_completion_callback{}, 0);
     if (cookie < 0) return nbd_failure(Errc::io, "nbd.connection", export_name);
     while (true) {
         const int completed =

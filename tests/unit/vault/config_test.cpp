@@ -107,9 +107,9 @@ TEST_CASE("vault/config: values that we never write are refused, checksum or not
         {"map-fan-out 64\n", "map-fan-out 64\nopen-key " + std::string(64, 'a') + "\n"},
         {"encryption passphrase", "encryption none"},
     };
-    for (const auto& [from, to] : changes) {
-        CAPTURE(to);
-        const auto decoded = decode_config(rewritten(sample(), from, to));
+    for (const auto& change : changes) {
+        CAPTURE(change.second);
+        const auto decoded = decode_config(rewritten(sample(), change.first, change.second));
         REQUIRE_FALSE(decoded);
         CHECK(decoded.error().id == "vault.config_damaged");
     }
