@@ -34,6 +34,11 @@ def targets(build, suites):
               if {suite.rpartition(":")[2] for suite in test["suite"]} & set(suites)]
     # Scripts of the source tree are written as "build/../tests/…": they are nobody's target.
     paths = {pathlib.Path(os.path.normpath(word)) for test in wanted for word in test["cmd"]}
+    # Programs that a test starts by itself are named as its dependencies.
+    built = json.loads((build / "meson-info/intro-targets.json").read_text())
+    needed = {identity for test in wanted for identity in test.get("depends", [])}
+    paths |= {pathlib.Path(name) for target in built if target["id"] in needed
+              for name in target["filename"]}
     return sorted(str(path.relative_to(build)) for path in paths
                   if path.is_absolute() and build in path.parents)
 
