@@ -11,7 +11,6 @@ using serialization::Evidence;
 using serialization::EvidenceKind;
 using serialization::Finished;
 using serialization::Level;
-using serialization::Prepared;
 using serialization::Warning;
 
 /// One piece of evidence limits the level; the smallest limit is the level.
