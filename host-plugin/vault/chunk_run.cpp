@@ -98,7 +98,16 @@ Result<PutResult> ChunkRun::put(const chunk::ChunkId& id, ByteView plaintext, Co
 }
 
 Result<Bytes> ChunkRun::get(const chunk::ChunkId& id, Content content) {
+    auto bytes = chunks_.get(id, content);
+    if (bytes || !is_claimed(id)) return bytes;
+    // Ours and not indexed yet. Rare enough to be served by what is there: make it durable.
+    SP_TRY(flush());
     return chunks_.get(id, content);
+}
+
+bool ChunkRun::is_claimed(const chunk::ChunkId& id) {
+    const std::scoped_lock lock{mutex_};
+    return claimed_.contains(id);
 }
 
 Status ChunkRun::on_durable(DurablePack pack) {

@@ -16,7 +16,8 @@ namespace stillpoint::vault {
 /// The order of a run (I1): begin, put…, flush, ready_to_publish, (the caller puts the point), end.
 /// Destroying it without end() leaves durable packs that no point reaches and a run object that
 /// expires; a later gc removes both.
-/// @threads put and get: any, concurrently; all others: one thread, after the last put returned
+/// @threads put and get: any, concurrently; all others: one thread, for a complete result after
+///          the last put returned
 class ChunkRun final : public ChunkStore {
 public:
     /// Writes the run object, then refreshes index and condemned marks (before any lookup).
@@ -27,7 +28,8 @@ public:
 
     /// The first failure sticks: every later call returns it, nothing can be published.
     Result<PutResult> put(const chunk::ChunkId& id, ByteView plaintext, Content content) override;
-    /// Chunks put in this run can be read once flush() returned.
+    /// Also chunks put in this run: one that is not indexed yet makes it flush first (seldom: a
+    /// map that was written early for want of memory and is changed again).
     Result<Bytes> get(const chunk::ChunkId& id, Content content) override;
 
     /// Packs, then the index segments that name them; all durable when it returns.
@@ -46,6 +48,7 @@ private:
     ChunkRun(StoredChunks& chunks, std::unique_ptr<RunLease> lease);
     /// False when this run has the chunk already, stored or on its way.
     bool claim(const chunk::ChunkId& id);
+    bool is_claimed(const chunk::ChunkId& id);
     Result<bool> known_before(const chunk::ChunkId& id);
     Result<PutResult> store(const chunk::ChunkId& id, ByteView plaintext, Content content);
     Status on_durable(DurablePack pack);

@@ -23,6 +23,7 @@ public:
     /// pack). Data is compressed as the vault's policy says, map nodes never.
     virtual Result<PutResult> put(const chunk::ChunkId& id, ByteView plaintext,
                                   Content content) = 0;
+    /// Serves what was put before, too.
     /// @return the plaintext, its seal checked; data chunks are also checked against their id
     /// @errors corrupt, id "vault.chunk_missing" (not in the index) or "vault.chunk_damaged"
     virtual Result<Bytes> get(const chunk::ChunkId& id, Content content) = 0;

@@ -1,6 +1,8 @@
 #include <doctest/doctest.h>
 
 #include "support/vault_lab.hpp"
+#include "vault/chunk_run.hpp"
+#include "vault/map_writer.hpp"
 
 using namespace stillpoint;
 using namespace stillpoint::vault;
@@ -217,6 +219,32 @@ TEST_CASE("vault: a point that another process published can be read at once") {
     const Point point = there.backup({{"vda", disk}}).value();
     CHECK(here.vault().points().value().size() == 1);
     CHECK(here.read(point.disks[0]).value() == disk);
+}
+
+TEST_CASE("vault: a map written early for want of memory can be changed again in the same run") {
+    MemoryStore store;
+    VaultLab lab{store};
+    const env::SystemClock clock;
+    const auto core = unlock_vault(store, {}, clock).value();
+    const auto chunks = StoredChunks::open(core).value();
+    const auto run = ChunkRun::begin(*chunks, lab.new_id()).value();
+    const auto node_id = [&](ByteView bytes) { return core->keys.node_ids().id_of(bytes); };
+    const auto block_id = [&](std::uint64_t n) {
+        return core->keys.data_ids().id_of(as_bytes(std::to_string(n)));
+    };
+    const auto shape = MapShape::make(ByteCount{5000 * block}, block, 64).value();
+    NodeLoader tiny{*run, node_id, 2};  // nothing written is still at hand
+    const auto scarce = MapWriter::open(tiny, shape, nullptr, {.units_max = 100}).value();
+    NodeLoader nodes{*run, node_id};
+    const auto ample = MapWriter::open(nodes, shape, nullptr).value();
+    for (std::uint64_t n = 0; n < 1000; ++n) {
+        const BlockIndex at{n * 37 % 5000};  // comes back to each leaf many times
+        REQUIRE(scarce->put(at, block_id(n)));
+        REQUIRE(ample->put(at, block_id(n)));
+    }
+    const auto root = scarce->finish();
+    REQUIRE_MESSAGE(root, root.error().text);
+    CHECK(*root == ample->finish().value());
 }
 
 TEST_CASE("vault: run_at covers a disk with runs of one kind") {
