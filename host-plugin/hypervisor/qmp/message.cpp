@@ -71,7 +71,8 @@ Result<std::optional<std::string>> MessageSplitter::next() {
     while (!broken_ && scanned_ < buffer_.size()) {
         const Step found = step(buffer_[scanned_++]);
         if (found == Step::complete) {
-            std::string object = buffer_.substr(0, scanned_);
+            const std::size_t start = buffer_.find('{');  // white space may stand before it
+            std::string object = buffer_.substr(start, scanned_ - start);
             buffer_.erase(0, scanned_);
             scanned_ = 0;
             return std::optional{std::move(object)};
