@@ -17,7 +17,7 @@ tests=(doctest-dev librapidcheck-dev clang-14 clang clang-tidy-14 clang-format-1
     libclang-rt-14-dev llvm-14 codespell shellcheck mandoc python3 python3-libnbd python3-libvirt
     jq strace)
 lab=(qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients
-    nbdkit libnbd-bin busybox-static cpio zstd xz-utils e2fsprogs xfsprogs kmod util-linux
+    nbdkit libnbd-bin busybox-static cpio zstd xz-utils e2fsprogs xfsprogs dosfstools kmod util-linux
     iproute2)
 packages=("${build[@]}" "${tests[@]}" "${lab[@]}")
 

@@ -23,6 +23,7 @@ struct ThawReport {
     bool held = false;  // every filesystem we froze was still frozen when we thawed it, in time
     os::Nanoseconds thaw{};    // before the first FITHAW
     os::Nanoseconds thawed{};  // after the last
+    os::Nanoseconds own{};     // of both together, what was not spent in FIFREEZE and FITHAW
     std::vector<serialization::Evidence> evidence;
     std::string problem;  // why it was not held; empty when it was
 };
@@ -100,6 +101,7 @@ private:
     void rescue(os::Waiter& waiter);
     void disarm();
     [[nodiscard]] bool unsettled() const;
+    [[nodiscard]] os::Nanoseconds own_time(os::Nanoseconds thawing) const;
     [[nodiscard]] std::string waiting_names() const;
     [[nodiscard]] serialization::Evidence thawed_evidence(const Unit& unit,
                                                           const FreezeRow& row) const;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <set>
 
 #include "freeze/freeze_run.hpp"
@@ -57,6 +58,7 @@ ThawReport FreezeRun::thaw(os::Waiter& waiter) {
     if (!done && problem_.empty()) problem_ = done.error().text;
     if (!done || unsettled()) rescue(stubborn);
     report.thawed = boottime();
+    report.own = own_time(report.thawed - report.thaw);
     disarm();
     bool all_held = complete_ && done && report.thawed <= deadline_;
     for (std::size_t i = 0; i < units_.size(); ++i) {
@@ -119,6 +121,24 @@ void FreezeRun::disarm() {
     for (std::size_t i = 0; i < units_.size(); ++i) {
         if (settled(table_.row(i).step)) units_[i].socket.reset();
     }
+}
+
+/// @param thawing from the first FITHAW to the last one's end
+Nanoseconds FreezeRun::own_time(Nanoseconds thawing) const {
+    std::map<int, std::int64_t>
+        freeze_calls;  // level -> its longest call; a level runs in parallel
+    std::map<int, std::int64_t> thaw_calls;
+    for (std::size_t i = 0; i < units_.size(); ++i) {
+        const FreezeRow& row = table_.row(i);
+        std::int64_t& freeze = freeze_calls[units_[i].opened.target.level];
+        std::int64_t& thaw = thaw_calls[units_[i].opened.target.level];
+        freeze = std::max<std::int64_t>(freeze, row.freeze_end_ns - row.freeze_begin_ns);
+        thaw = std::max<std::int64_t>(thaw, row.thaw_end_ns - row.thaw_begin_ns);
+    }
+    Nanoseconds own = thawing + (frozen_ - first_freeze_);
+    for (const auto& [level, ns] : freeze_calls) own -= Nanoseconds{ns};
+    for (const auto& [level, ns] : thaw_calls) own -= Nanoseconds{ns};
+    return own;
 }
 
 bool FreezeRun::unsettled() const {

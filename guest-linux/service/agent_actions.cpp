@@ -101,9 +101,9 @@ void Agent::start_thaw() {
     hold_until_ = Nanoseconds::zero();
     keep_thawed(report, asked);
     if (report.problem.empty()) {
-        parts_.log.line(
-            Severity::info,
-            "thawed frozen_ms=" + in_ms(report.thawed - Nanoseconds{frozen_.first_freeze_ns}));
+        const Nanoseconds frozen = report.thawed - Nanoseconds{frozen_.first_freeze_ns};
+        parts_.log.line(Severity::info,
+                        "thawed frozen_ms=" + in_ms(frozen) + " own_ms=" + in_ms(report.own));
     } else {
         parts_.log.line(Severity::error, "the freeze did not hold: " + report.problem);
     }

@@ -66,6 +66,9 @@ LoopFs::LoopFs(const fs::path& folder, const std::string& name, const std::strin
 }
 
 LoopFs::~LoopFs() {
+    // After a test that failed something may still be frozen, and would stay so for good.
+    while (foreign_thaw() == 0) {
+    }
     shell("umount " + point_.string() + " || umount -l " + point_.string());
     std::error_code ignored;
     fs::remove(image_, ignored);
