@@ -69,7 +69,9 @@ Status init_vault(BlockStore& store, const InitOptions& options, const KeyMateri
     config.encryption = options.encryption;
     config.compression = options.compression;
     config.chunk_bytes = options.chunk_bytes;
-    SP_ASSIGN(const auto master, chunk::SecretKey::from(random(chunk::SecretKey::bytes)));
+    Bytes fresh = random(chunk::SecretKey::bytes);
+    SP_ASSIGN(const auto master, chunk::SecretKey::from(fresh));
+    chunk::wipe(fresh);
     if (config.encryption == Encryption::none) config.open_key = to_hex(master.view());
 
     // The key slot goes first and `config` last: without `config` there is no vault, with it the

@@ -26,7 +26,9 @@ tl::unexpected<Error> store_error(const std::string& name, Error error) {
 
 Result<std::unique_ptr<LocalStore>> LocalStore::open(const env::Path& root,
                                                      const env::Clock& clock) {
-    std::unique_ptr<LocalStore> store{new LocalStore{root.lexically_normal()}};  // NOLINT: private
+    env::Path folder = root.lexically_normal();
+    if (!folder.has_filename()) folder = folder.parent_path();  // a slash at the end
+    std::unique_ptr<LocalStore> store{new LocalStore{folder}};  // NOLINT: private
     SP_TRY(store->remove_stale(clock));
     return store;
 }
@@ -50,10 +52,12 @@ Status LocalStore::make_durable_folder(const env::Path& folder) {
     SP_TRY(env::make_folders(folder, folder_mode));
     // A folder that is there may have been made a moment ago, by a process that lost power or by
     // one that has not synced yet: an object in it is durable only with all names that lead to it.
-    for (env::Path at = folder; at != root_.parent_path() && at.has_relative_path();
-         at = at.parent_path()) {
+    for (env::Path at = folder; at != root_ && at.has_relative_path(); at = at.parent_path()) {
         SP_TRY(env::sync_folder(at.parent_path()));
     }
+    // The folder around the vault may be somebody else's, who made the vault's folder for us.
+    const Status around = env::sync_folder(root_.parent_path());
+    if (!around && around.error().code != Errc::denied) return around;
     durable_folders_.insert(folder);
     return {};
 }

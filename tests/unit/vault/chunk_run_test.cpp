@@ -190,3 +190,20 @@ TEST_CASE("vault/chunks: a record under the wrong id is damage although its seal
     REQUIRE(run->flush());
     CHECK(run->get(wrong_id, Content::data).error().id == "vault.chunk_damaged");
 }
+
+TEST_CASE("vault/chunks: ids that share their key in the index stay apart") {
+    TestVault vault;
+    const auto chunks = vault.chunks();
+    const auto run = ChunkRun::begin(*chunks, "run1").value();
+    chunk::ChunkId one, two, three;
+    one.value.back() = std::byte{1};
+    two.value.back() = std::byte{2};
+    three.value.back() = std::byte{3};
+    REQUIRE(run->put(one, as_bytes("one"), Content::map));
+    REQUIRE(run->put(two, as_bytes("two"), Content::map));
+    REQUIRE(run->flush());
+    CHECK(as_text(run->get(one, Content::map).value()) == "one");
+    CHECK(as_text(run->get(two, Content::map).value()) == "two");
+    CHECK(run->get(three, Content::map).error().id == "vault.chunk_missing");
+    CHECK_FALSE(run->put(three, as_bytes("three"), Content::map).value().known());
+}

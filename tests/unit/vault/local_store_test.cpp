@@ -68,6 +68,7 @@ TEST_CASE("vault/local: which URLs name a store") {
     Folder f;
     CHECK(open_store(f.root.string()).value()->describe() == f.root.string());
     CHECK(open_store("file://" + f.root.string()).value()->describe() == f.root.string());
+    CHECK(open_store(f.root.string() + "/").value()->describe() == f.root.string());
     CHECK(open_store("s3://bucket/prefix").error().code == Errc::unsupported);
     for (const char* url : {"", "relative/path", "file://relative", "ftp://host/x", "http://x"}) {
         CAPTURE(url);
