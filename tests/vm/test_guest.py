@@ -136,8 +136,7 @@ class TheExtension(unittest.TestCase):
                 self.writable_within(BUDGET_S)
                 process.kill()
                 process.communicate()
-                self.vm.run("pidof stillpoint-guest || " + writing_guest.EXTENSION.strip()
-                            + " true")
+                self.vm.run("pidof stillpoint-guest || {" + writing_guest.EXTENSION + "}")
         self.assertTrue(bodies(talk(self.vm, "prepare", "freeze", "thaw"))["Thawed"]["held"])
 
     def test_figures(self):

@@ -36,10 +36,14 @@ fi
 exec 3<>"$control"
 while read -r line <&3; do
     printf '%s' "$line" | base64 -d >/run/command
+    rm -f /run/output
     sh /run/command >/run/output 2>&1 3<&-
     status=$?
-    printf '%s %s\n' "$status" "$(stat -c %s /run/output)" >&3
-    cat /run/output >&3
+    # What is left in the background may still write: no more than was announced is sent, and
+    # the next command has a file of its own.
+    size=$(stat -c %s /run/output)
+    printf '%s %s\n' "$status" "$size" >&3
+    head -c "$size" /run/output >&3
 done
 # The test is gone: so is its machine.
 poweroff -f
