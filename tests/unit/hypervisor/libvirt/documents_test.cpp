@@ -132,8 +132,8 @@ TEST_CASE("hypervisor/libvirt/nodes: only qcow2 of version 3 holds bitmaps; answ
     REQUIRE(nodes.has_value());
     CHECK(find_layer(*nodes, 3)->holds_bitmaps);
     CHECK(find_layer(*nodes, 9) == nullptr);
-    const auto storage = parse_nodes(
-        R"({"return":[{"node-name":"libvirt-1-storage","image":{"virtual-size":5,"format":"file"}}]})");
+    const auto storage = parse_nodes(R"({"return":[{"node-name":"libvirt-1-storage",)"
+                                     R"("image":{"virtual-size":5,"format":"file"}}]})");
     REQUIRE(storage.has_value());
     REQUIRE(find_layer(*storage, 1) != nullptr);
     CHECK_FALSE(find_layer(*storage, 1)->holds_bitmaps);
