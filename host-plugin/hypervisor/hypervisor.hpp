@@ -95,7 +95,9 @@ public:
     virtual Status prepare(const env::Deadline& deadline, const env::CancelToken& cancel) = 0;
     virtual Result<SnapshotTimes> take(const env::Deadline& deadline) = 0;
     virtual Result<std::vector<DiskExport>> open_exports(const env::Deadline& deadline) = 0;
-    /// The stale-read guard: every job of ours still runs, the VM is not paused by our scratch.
+    /// The stale-read guard: every job or filter of ours still keeps old data, the VM is not paused
+    /// by our scratch. Call it after the last read, before publishing; until then reads may have
+    /// shown live data without an error. Earlier calls only save work. Needs open exports.
     /// @errors refused, id "snapshot.broken": nothing read so far may be published
     virtual Status prove_alive() = 0;
     /// Ends exports and jobs, removes scratch and sockets. `published` retires the parent bitmaps

@@ -78,13 +78,14 @@ Result<Message> QmpClient::receive(const env::Deadline& deadline) {
     }
 }
 
-Result<Value> QmpClient::execute(const std::string& command, Map arguments,
-                                 const env::Deadline& deadline) {
-    if (broken_) return fail(in_step(command, *broken_));
-    const std::int64_t id = ++last_id_;
-    Map request{{"execute", command}, {"id", id}};
+std::string QmpClient::encode(const std::string& command, Map arguments) {
+    Map request{{"execute", command}, {"id", ++last_id_}};
     if (!arguments.empty()) request["arguments"] = std::move(arguments);
-    SP_TRY(send(to_json(Value{std::move(request)}) + "\n", deadline));
+    return to_json(Value{std::move(request)}) + "\n";
+}
+
+Result<Value> QmpClient::reply_to(std::int64_t id, const std::string& command,
+                                  const env::Deadline& deadline) {
     while (true) {
         auto message = receive(deadline);
         if (!message) return fail(in_step(command, message.error()));
@@ -98,6 +99,30 @@ Result<Value> QmpClient::execute(const std::string& command, Map arguments,
         }
         // Anything else answers a command whose deadline passed earlier.
     }
+}
+
+Result<Value> QmpClient::execute(const std::string& command, Map arguments,
+                                 const env::Deadline& deadline) {
+    if (broken_) return fail(in_step(command, *broken_));
+    SP_TRY(send(encode(command, std::move(arguments)), deadline));
+    return reply_to(last_id_, command, deadline);
+}
+
+Status QmpClient::run_all(const std::vector<Command>& commands, const env::Deadline& deadline) {
+    if (broken_) return fail(*broken_);
+    const std::int64_t first_id = last_id_ + 1;
+    std::string text;
+    for (const Command& command : commands) text += encode(command.name, command.arguments);
+    SP_TRY(send(text, deadline));
+    Status first;
+    std::int64_t id = first_id;
+    for (const Command& command : commands) {
+        auto reply = reply_to(id++, command.name, deadline);
+        if (reply || !first) continue;
+        first = fail(reply.error());
+        if (!is_refusal(reply.error())) break;
+    }
+    return first;
 }
 
 Status QmpClient::run(const std::string& command, Map arguments, const env::Deadline& deadline) {

@@ -2,6 +2,7 @@
 #include <deque>
 #include <functional>
 #include <optional>
+#include <vector>
 
 #include "env/clock.hpp"
 #include "env/unix_socket.hpp"
@@ -14,6 +15,11 @@ inline constexpr std::size_t events_max = 1024;
 
 /// QEMU said no, as opposed to a connection that failed.
 [[nodiscard]] bool is_refusal(const Error& error);
+
+struct Command {
+    std::string name;
+    serialization::Map arguments;
+};
 
 /// One QMP connection: commands with ids, events kept aside until asked for.
 /// QEMU serves one client per monitor socket; the others wait without a greeting.
@@ -35,6 +41,11 @@ public:
     Status run(const std::string& command, serialization::Map arguments,
                const env::Deadline& deadline);
 
+    /// Hands over all commands in one piece and then reads all replies: between the commands nobody
+    /// waits for us to be scheduled. Later ones run even when an earlier one is refused.
+    /// @errors the first failure; a refusal only after every reply came
+    Status run_all(const std::vector<Command>& commands, const env::Deadline& deadline);
+
     using Match = std::function<bool(const Event&)>;
     /// Takes the oldest kept event that matches, or waits for one. Others stay.
     /// @errors timeout, io, corrupt
@@ -54,6 +65,9 @@ private:
     QmpClient(env::UnixSocket socket, std::string name)
         : socket_(std::move(socket)), name_(std::move(name)) {}
     Result<Message> receive(const env::Deadline& deadline);
+    std::string encode(const std::string& command, serialization::Map arguments);
+    Result<serialization::Value> reply_to(std::int64_t id, const std::string& command,
+                                          const env::Deadline& deadline);
     Status send(const std::string& text, const env::Deadline& deadline);
     void keep(Event event);
 

@@ -186,6 +186,10 @@ const Array& elements(const Value& answer) {
     return list == nullptr ? none : *list;
 }
 
+std::string file_child(const Value& graph, const std::string& node) {
+    return Graph{graph}.below(node);
+}
+
 std::string qom_path_of(const std::string& qdev) {
     const std::string backend = "/virtio-backend";
     if (qdev.empty()) return {};

@@ -48,6 +48,9 @@ struct BlockAnswers {
 ///         invalid, id "qmp.ambiguous_disk": two disks of one name
 [[nodiscard]] Result<std::vector<DeviceFacts>> read_devices(const BlockAnswers& answers);
 
+/// The node below another by an edge called "file"; empty: none.
+[[nodiscard]] std::string file_child(const serialization::Value& graph, const std::string& node);
+
 /// The elements of an answer that should be a list; none when it is not.
 [[nodiscard]] const serialization::Array& elements(const serialization::Value& answer);
 

@@ -41,16 +41,7 @@ Result<SessionDisk> plan_disk(const DeviceFacts& device, const DiskPlan& wanted,
     disk.new_bitmap = wanted.new_bitmap;
     disk.persistent = device.source.persistent_bitmaps;
     disk.scratch_path = folder / ("scratch" + suffix);
-    const auto name = [&](const char* kind, const std::string& tail) {
-        return std::string("stillpoint-") + kind + tail;
-    };
-    disk.scratch_node = name("s", suffix);
-    disk.scratch_file_node = name("f", suffix);
-    disk.filter_node = name("c", suffix);
-    disk.probe_node = name("p", suffix);
-    disk.probe_id = name("p", suffix);
-    disk.job_id = name("j", suffix);
-    disk.export_id = name("e", suffix);
+    name_nodes(disk, suffix);
     return disk;
 }
 
@@ -91,6 +82,21 @@ std::string reason_against_filter(const std::vector<SessionDisk>& disks, const V
 
 }  // namespace
 
+std::string session_name(NodeKind kind, const std::string& suffix) {
+    constexpr std::string_view letters = "sfcpje";  // in the order of NodeKind; names are short
+    return std::string(our_bitmaps) + letters[static_cast<std::size_t>(kind)] + suffix;
+}
+
+void name_nodes(SessionDisk& disk, const std::string& suffix) {
+    disk.scratch_node = session_name(NodeKind::scratch, suffix);
+    disk.scratch_file_node = session_name(NodeKind::scratch_file, suffix);
+    disk.filter_node = session_name(NodeKind::filter, suffix);
+    disk.probe_node = session_name(NodeKind::probe, suffix);
+    disk.probe_id = disk.probe_node;
+    disk.job_id = session_name(NodeKind::job, suffix);
+    disk.export_id = session_name(NodeKind::view_export, suffix);
+}
+
 Result<Session> plan_session(const std::vector<DeviceFacts>& devices, const SnapshotPlan& plan,
                              const Monitor& monitor, ModeChoice choice, const std::string& tag) {
     SP_TRY(check_version(monitor.version));
@@ -100,7 +106,7 @@ Result<Session> plan_session(const std::vector<DeviceFacts>& devices, const Snap
     session.qemu_pid = monitor.qemu_pid;
     const env::Path folder = plan.job_folder / "qmp";
     session.folder = folder;
-    session.nbd_socket = folder / "nbd.sock";
+    session.nbd_socket = folder / nbd_socket_name;
     session.phase_file = folder / "phase";
     for (const DiskPlan& wanted : plan.disks) {
         SP_ASSIGN(const DeviceFacts device, find_device(devices, wanted.name));

@@ -107,6 +107,14 @@ struct Monitor {
     Version version;
 };
 
+inline constexpr const char* nbd_socket_name = "nbd.sock";
+
+/// Names inside QEMU: "stillpoint-" kind suffix, with the suffix "-" tag "-" number of the disk.
+enum class NodeKind { scratch, scratch_file, filter, probe, job, view_export };
+[[nodiscard]] std::string session_name(NodeKind kind, const std::string& suffix);
+/// Sets every name inside QEMU from the suffix.
+void name_nodes(SessionDisk& disk, const std::string& suffix);
+
 /// Which modes may be chosen; for tests and for users who distrust a mode.
 enum class ModeChoice { safest, only_backup_job };
 

@@ -25,6 +25,10 @@ tl::unexpected<Error> broken(const std::string& why) {
                 "nothing was published; start the backup again");
 }
 
+bool is_stop(const Event& event) {
+    return event.name == "STOP";
+}
+
 bool is_migrating(const std::string& state) {
     constexpr std::array states{"inmigrate", "finish-migrate", "postmigrate",
                                 "colo",      "restore-vm",     "save-vm"};
@@ -139,60 +143,49 @@ Result<SnapshotTimes> QmpSnapshot::take_with_jobs(const env::Deadline& deadline)
 }
 
 Result<SnapshotTimes> QmpSnapshot::take_with_filters(const env::Deadline& deadline) {
+    // A VM that does not run writes nothing, and is not ours to resume.
+    SP_ASSIGN(const std::string state, ask_run_state(*client_, deadline));
+    const bool running = state == "running";
+    if (running) SP_TRY(phase_file_->stopping());
+    while (client_->take_event(is_stop)) {
+    }
     SnapshotTimes times;
     times.before = clock_.monotonic();
-    const auto stopped = stop_vm(deadline);
     times.wall = clock_.wall();
-    Status inserted;
-    if (stopped) inserted = insert_filters(deadline);
+    const Status inserted = client_->run_all(instant_commands(running), deadline);
     times.after = clock_.monotonic();
-    // The guest runs again before anything is said about failures. A `stop` whose reply did not
-    // come may still take effect, so it is undone as well.
-    const bool resume = !stopped || *stopped;
-    const Status resumed = resume ? resume_vm() : Status{};
-    if (resume) times.paused = clock_.monotonic() - times.before;
-    if (!stopped) return fail(stopped.error());
+    // QEMU sends the event before the reply to `stop`, and only if that stopped the VM: a pause
+    // that somebody else made in between is not ours to end. Without replies it may have been ours.
+    const bool stopped = client_->take_event(is_stop).has_value();
+    const bool unknown = !inserted && !is_refusal(inserted.error());
+    if (running && (stopped || unknown)) {
+        // The guest runs again before anything is said about failures.
+        SP_TRY(resume_vm());
+        times.paused = clock_.monotonic() - times.before;
+    } else if (running) {
+        SP_TRY(phase_file_->resumed());
+    }
     SP_TRY(inserted);
-    SP_TRY(resumed);
     return times;
 }
 
-Status QmpSnapshot::insert_filters(const env::Deadline& deadline) {
-    const auto actions = instant_actions(session_);
+// In one piece: each wait for us between two of them would lengthen the guest's pause.
+std::vector<Command> QmpSnapshot::instant_commands(bool stop_first) const {
+    std::vector<Command> commands;
+    if (stop_first) commands.push_back({"stop", {}});
+    auto actions = instant_actions(session_);
     if (!actions.empty()) {
-        SP_TRY(client_->run("transaction", Map{{"actions", actions}}, deadline));
+        commands.push_back({"transaction", Map{{"actions", std::move(actions)}}});
     }
     for (const SessionDisk& disk : session_.disks) {
-        SP_TRY(client_->run(
-            "qom-set",
-            Map{{"path", disk.device_path}, {"property", "drive"}, {"value", disk.filter_node}},
-            deadline));
+        commands.push_back(
+            {"qom-set",
+             Map{{"path", disk.device_path}, {"property", "drive"}, {"value", disk.filter_node}}});
     }
-    return {};
-}
-
-// @return whether the VM ran and was stopped by us
-Result<bool> QmpSnapshot::stop_vm(const env::Deadline& deadline) {
-    const auto is_stop = [](const Event& event) { return event.name == "STOP"; };
-    const auto state = ask_run_state(*client_, deadline);
-    if (!state || *state != "running") {
-        // Not running: nothing writes, and it is not ours to resume. No answer: nothing was done.
-        if (!state) return fail(state.error());
-        return false;
-    }
-    SP_TRY(phase_file_->stopping());
-    while (client_->take_event(is_stop)) {
-    }
-    SP_TRY(client_->run("stop", {}, deadline));
-    // QEMU sends the event before the reply, and only if this command stopped the VM: somebody
-    // else's pause in between is not ours to end.
-    if (client_->take_event(is_stop)) return true;
-    SP_TRY(phase_file_->resumed());
-    return false;
+    return commands;
 }
 
 Status QmpSnapshot::resume_vm() {
-    if (!PhaseFile::says_stopping(session_.phase_file)) return {};
     SP_TRY(client_->run("cont", {}, env::Deadline{clock_, resume_budget}));
     return phase_file_->resumed();
 }

@@ -33,8 +33,7 @@ private:
     Status start_nbd_server(const env::Deadline& deadline);
     Result<SnapshotTimes> take_with_filters(const env::Deadline& deadline);
     Result<SnapshotTimes> take_with_jobs(const env::Deadline& deadline);
-    Status insert_filters(const env::Deadline& deadline);
-    Result<bool> stop_vm(const env::Deadline& deadline);
+    [[nodiscard]] std::vector<Command> instant_commands(bool stop_first) const;
     Status resume_vm();
     Status open_export(const SessionDisk& disk, const env::Deadline& deadline);
     Status prove_filters(const env::Deadline& deadline);

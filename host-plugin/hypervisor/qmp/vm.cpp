@@ -4,6 +4,7 @@
 #include <array>
 
 #include "env/random.hpp"
+#include "hypervisor/qmp/leftovers.hpp"
 #include "hypervisor/qmp/snapshot.hpp"
 #include "hypervisor/qmp/teardown.hpp"
 
@@ -137,6 +138,7 @@ Status QmpVm::remove_bitmaps(const std::map<std::string, std::vector<std::string
 
 Result<std::unique_ptr<Snapshot>> QmpVm::plan_snapshot(const SnapshotPlan& plan) {
     const env::Deadline deadline{clock_, plan_budget};
+    SP_TRY(end_leftovers(*client_, deadline));
     SP_ASSIGN(const auto devices, ask_devices(*client_, deadline));
     SP_ASSIGN(Session session, plan_session(devices, plan, monitor_, choice_, env::random_hex(4)));
     return std::unique_ptr<Snapshot>{

@@ -109,13 +109,58 @@ void kill_at_every_command(ModeChoice mode, int stride) {
     CHECK(at > 20);
 }
 
-// Every command takes about 20 s on a busy machine: that is for the long run.
+// Owner and keeper die together, with all exports open.
+void die_with_open_exports(const GuestVm& vm, ModeChoice mode,
+                           const hypervisor::SnapshotPlan& plan) {
+    const pid_t pid = ::fork();
+    REQUIRE(pid >= 0);
+    if (pid == 0) {
+        auto driver = QmpVm::open(vm.monitor(), "lab", real_clock);
+        if (!driver) ::_exit(2);
+        (*driver)->choose_mode(mode);
+        auto snapshot = (*driver)->plan_snapshot(plan);
+        const bool steps = snapshot && (*snapshot)->prepare(soon(), {}) &&
+                           (*snapshot)->take(soon()) && (*snapshot)->open_exports(soon());
+        if (!steps) ::_exit(3);
+        ::raise(SIGKILL);
+    }
+    auto child = env::Child::adopt(pid);
+    REQUIRE(need(child.wait(soon())) == 128 + SIGKILL);
+}
+
+void next_run_heals(ModeChoice mode) {
+    Lab lab;
+    for (const auto& disk : disks) lab.make_disk(disk);
+    GuestVm vm{lab, disks};
+    const std::string before = vm.inventory();
+    die_with_open_exports(vm, mode, plan_of(lab, {"vda", "vdb"}, "", "p1"));
+    const auto driver = vm.open();
+    const auto snapshot = need(driver->plan_snapshot(plan_of(lab, {"vda"}, "p1", "p2")));
+    CHECK(vm.inventory() == before);
+    need(snapshot->prepare(soon(), {}));
+    (void)need(snapshot->take(soon()));
+    (void)need(snapshot->open_exports(soon()));
+    need(snapshot->prove_alive());
+    need(snapshot->end(Snapshot::Outcome::published, soon()));
+    CHECK(vm.inventory() == before);
+}
+
+// Every command takes about 30 s on a busy machine: that is for the long run.
 int stride(int otherwise) {
     const char* length = std::getenv("STILLPOINT_TEST_LENGTH");
     return length != nullptr && std::string(length) == "long" ? 1 : otherwise;
 }
 
 }  // namespace
+
+TEST_CASE("peers/qmp: without a keeper the next run ends what was left") {
+    SUBCASE("copy-before-write") {
+        next_run_heals(ModeChoice::safest);
+    }
+    SUBCASE("backup-job") {
+        next_run_heals(ModeChoice::only_backup_job);
+    }
+}
 
 TEST_CASE("peers/qmp: the owner killed at any command, copy-before-write") {
     kill_at_every_command(ModeChoice::safest, stride(2));

@@ -25,6 +25,19 @@ ByteView take(int fd, Buffer& buffer) {
     return {buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(n, 0))};
 }
 
+int lines_in(ByteView bytes) {
+    return static_cast<int>(std::count(bytes.begin(), bytes.end(), std::byte{'\n'}));
+}
+
+// Commands that come in one piece are cut apart: a client may die between any two.
+ByteView first_lines(ByteView bytes, int lines_max) {
+    std::size_t end = 0;
+    for (int lines = 0; end < bytes.size() && lines < lines_max; ++end) {
+        if (bytes[end] == std::byte{'\n'}) ++lines;
+    }
+    return bytes.first(end);
+}
+
 }  // namespace
 
 MonitorProxy::MonitorProxy(env::Path listen_at, env::Path monitor)
@@ -56,8 +69,9 @@ void MonitorProxy::serve(pid_t client, int commands_max) {
         if (polls[0].revents != 0) {
             const ByteView bytes = take(below.get(), buffer);
             if (bytes.empty()) return;
-            need(above.write_all(bytes, soon(), {}));
-            commands += static_cast<int>(std::count(bytes.begin(), bytes.end(), std::byte{'\n'}));
+            const ByteView handed_over = first_lines(bytes, commands_max - commands);
+            need(above.write_all(handed_over, soon(), {}));
+            commands += lines_in(handed_over);
             if (commands >= commands_max) {
                 ::kill(client, SIGKILL);
                 return;

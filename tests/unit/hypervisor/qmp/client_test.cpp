@@ -75,6 +75,28 @@ TEST_CASE("qmp/client: refusals keep QEMU's words and get codes") {
     CHECK(client.run("d", {}, within()));  // a refusal breaks nothing
 }
 
+TEST_CASE("qmp/client: several commands go out in one piece; the first refusal is told") {
+    std::string last;
+    FakeMonitor monitor{[&](Script& script) {
+        script.welcome();
+        script.line();
+        script.line();
+        last = script.line();  // all three came before any reply
+        script.send(R"({"event": "STOP"} {"return": {}, "id": 2})");
+        script.send(R"({"error": {"class": "GenericError", "desc": "no"}, "id": 3})");
+        script.send(R"({"return": {}, "id": 4})");
+        script.line();
+        script.send(R"({"return": {}, "id": 5})");
+    }};
+    QmpClient client = connected(monitor);
+    const Status status =
+        client.run_all({{"stop", {}}, {"transaction", {}}, {"qom-set", {}}}, within());
+    CHECK(status.error().text == "transaction: no");
+    CHECK(client.take_event([](const Event& e) { return e.name == "STOP"; }).has_value());
+    CHECK(client.run("cont", {}, within()));
+    CHECK(last == R"({"execute":"qom-set","id":4})");
+}
+
 TEST_CASE("qmp/client: a late reply is dropped, not taken for the next command's") {
     FakeMonitor monitor{[](Script& script) {
         script.welcome();
