@@ -10,8 +10,6 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "env/random.hpp"
-
 namespace stillpoint::env {
 
 Result<UniqueFd> open_file(const Path& path, int flags, mode_t mode) {
@@ -84,57 +82,6 @@ Status write_at(int fd, ByteOffset at, ByteView bytes, const Path& name) {
         offset += static_cast<std::uint64_t>(n);
     }
     return {};
-}
-
-namespace {
-
-constexpr std::size_t writeback_step_bytes = 4u << 20;
-
-Status write_temporary(const Path& path, ByteView bytes, mode_t mode) {
-    SP_ASSIGN(const UniqueFd fd, open_file(path, O_WRONLY | O_CREAT | O_EXCL, mode));
-    for (std::size_t at = 0; at < bytes.size(); at += writeback_step_bytes) {
-        const ByteView step = bytes.subspan(at, std::min(writeback_step_bytes, bytes.size() - at));
-        SP_TRY(write_at(fd.get(), ByteOffset{at}, step, path));
-        // The disk starts while we still copy; only a hint, fdatasync below is what counts.
-        ::sync_file_range(fd.get(), static_cast<off_t>(at), static_cast<off_t>(step.size()),
-                          SYNC_FILE_RANGE_WRITE);
-    }
-    if (::fdatasync(fd.get()) != 0) return fail(os_error("sync " + path.string(), errno));
-    return {};
-}
-
-Status name_finally(const Path& temporary, const Path& final_path) {
-    int error = 0;
-    if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, final_path.c_str(), RENAME_NOREPLACE) !=
-        0) {
-        error = errno;
-    }
-    // NFS and some others know no RENAME_NOREPLACE; a hard link refuses an existing name as well.
-    if (error == EINVAL || error == ENOSYS) {
-        error = ::link(temporary.c_str(), final_path.c_str()) == 0 ? 0 : errno;
-        if (error == 0) ::unlink(temporary.c_str());
-    }
-    if (error == EEXIST) {
-        return fail(Errc::busy, "file.exists", final_path.string() + " exists");
-    }
-    if (error != 0) return fail(os_error("rename to " + final_path.string(), error));
-    return {};
-}
-
-}  // namespace
-
-Status write_durably(const Path& final_path, ByteView bytes, mode_t mode,
-                     const Path& temporary_folder) {
-    const Path temporary =
-        temporary_folder / (final_path.filename().string() + "." + random_hex(8));
-    Status status = write_temporary(temporary, bytes, mode);
-    if (status) status = name_finally(temporary, final_path);
-    if (!status) {
-        // The first failure is what the caller must hear; a left-over temporary is harmless.
-        ::unlink(temporary.c_str());
-        return status;
-    }
-    return sync_folder(final_path.parent_path());
 }
 
 Status sync_folder(const Path& folder) {

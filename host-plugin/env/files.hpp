@@ -27,7 +27,8 @@ using Path = std::filesystem::path;
 [[nodiscard]] Status write_at(int fd, ByteOffset at, ByteView bytes, const Path& name);
 /// Creates `final_path` with exactly these bytes, durably: temporary beside it, write, fdatasync,
 /// rename without replacing, fsync of the directory. Nothing is visible under the final name before
-/// all bytes are durable.
+/// all bytes are durable. Large bytes in a PageBuffer go past the page cache: no copy, and the
+/// host's cache stays what it was.
 /// @errors busy, id "file.exists": the final name exists (left as it was)
 [[nodiscard]] Status write_durably(const Path& final_path, ByteView bytes, mode_t mode,
                                    const Path& temporary_folder);

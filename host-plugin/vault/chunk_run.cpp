@@ -75,9 +75,9 @@ Result<PutResult> ChunkRun::store(const chunk::ChunkId& id, ByteView plaintext, 
     SP_ASSIGN(const bool known, known_before(id));
     if (known) return PutResult{};
     const VaultCore& core = chunks_.core();
-    Bytes scratch;
+    const auto scratch = scratches_.borrow([] { return std::make_unique<Bytes>(); });
     const chunk::Payload payload =
-        core.compressor.compress(policy_of(core.config, content), plaintext, scratch);
+        core.compressor.compress(policy_of(core.config, content), plaintext, *scratch.get());
     SP_ASSIGN(const std::uint64_t stored,
               writer_->append(id, payload, static_cast<std::uint32_t>(plaintext.size()), content));
     return PutResult{stored};

@@ -5,6 +5,7 @@
 #include <string>
 #include <unordered_set>
 
+#include "chunk/pool.hpp"
 #include "vault/chunk_store.hpp"
 #include "vault/pack_writer.hpp"
 #include "vault/run_lease.hpp"
@@ -62,7 +63,8 @@ private:
     std::size_t unindexed_entries_ = 0;
     std::set<PackName> relied_on_;  // written, or found to hold a chunk that was put
     std::uint64_t stored_bytes_ = 0;
-    std::mutex indexing_;                 // one segment at a time
+    chunk::ContextPool<Bytes, std::default_delete<Bytes>> scratches_;  // of the compressor
+    std::mutex indexing_;                                              // one segment at a time
     std::unique_ptr<PackWriter> writer_;  // last: its threads use all of the above
 };
 

@@ -1,11 +1,10 @@
 #pragma once
-#include <memory>
-
+#include "env/page_buffer.hpp"
 #include "vault/pack_format.hpp"
 
 namespace stillpoint::vault {
 
-using PackBuffer = std::unique_ptr<std::byte[]>;  // config.pack_bytes long
+using PackBuffer = env::PageBuffer;  // config.pack_bytes long
 
 /// A pack being filled in memory. Room is reserved one at a time; sealing into reserved room may
 /// run on many threads at once.

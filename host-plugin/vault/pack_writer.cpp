@@ -80,7 +80,7 @@ Status PackWriter::wait_for_progress(Lock& lock) {
 }
 
 PackBuffer PackWriter::take_buffer() {
-    if (spare_.empty()) return std::make_unique_for_overwrite<std::byte[]>(core_.config.pack_bytes);
+    if (spare_.empty()) return env::make_page_buffer(core_.config.pack_bytes);
     PackBuffer buffer = std::move(spare_.back());
     spare_.pop_back();
     return buffer;

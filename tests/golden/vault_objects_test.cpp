@@ -65,7 +65,7 @@ std::vector<Record> records() {
 }
 
 Bytes make_pack(const VaultCore& core, Content content) {
-    OpenPack pack{core, content, std::make_unique<std::byte[]>(core.config.pack_bytes)};
+    OpenPack pack{core, content, env::make_page_buffer(core.config.pack_bytes)};
     for (const Record& record : records()) {
         std::uint32_t slot = 0;
         // Their ids differ by what is hashed; three chunks of one content have three ids here.

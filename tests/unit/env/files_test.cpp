@@ -2,7 +2,14 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <algorithm>
+
+#include "env/page_buffer.hpp"
 
 using namespace stillpoint;
 using namespace stillpoint::env;
@@ -18,7 +25,59 @@ void write_text(const Path& path, std::string_view text) {
     REQUIRE(write_at(fd.get(), ByteOffset{0}, as_bytes(text), path));
 }
 
+void fill(std::span<std::byte> bytes) {
+    for (std::size_t i = 0; i < bytes.size(); ++i)
+        bytes[i] = static_cast<std::byte>(i * 7 + i / 251);
+}
+
+bool takes_direct_writes(const Path& folder) {
+    struct statfs info {};
+    REQUIRE(::statfs(folder.c_str(), &info) == 0);
+    if (info.f_type == TMPFS_MAGIC)
+        return false;  // newer ones say yes and are a cache all the same
+    return open_file(folder / "probe", O_WRONLY | O_CREAT | O_DIRECT).has_value();
+}
+
+std::size_t cached_pages(const Path& path, std::size_t bytes) {
+    const UniqueFd fd = open_file(path, O_RDONLY).value();
+    void* mapped = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd.get(), 0);
+    REQUIRE(mapped != MAP_FAILED);
+    std::vector<unsigned char> pages((bytes + 4095) / 4096);
+    REQUIRE(::mincore(mapped, bytes, pages.data()) == 0);
+    ::munmap(mapped, bytes);
+    return static_cast<std::size_t>(
+        std::count_if(pages.begin(), pages.end(), [](unsigned char p) { return (p & 1) != 0; }));
+}
+
+// A multiple of nothing, and larger than a step of the writer.
+constexpr std::size_t odd_bytes = (9u << 20) + 4096 + 77;
+
 }  // namespace
+
+TEST_CASE("env/files: a page buffer goes to the disk past the page cache, to its last byte") {
+    for (const Path& parent : {std::filesystem::temp_directory_path(), Path{"/dev/shm"}}) {
+        CAPTURE(parent);
+        const TemporaryFolder folder = TemporaryFolder::create(parent, "sp-env-").value();
+        const PageBuffer buffer = make_page_buffer(odd_bytes);
+        const std::span<std::byte> bytes{buffer.get(), odd_bytes};
+        fill(bytes);
+        const Path path = folder.path() / "object";
+        REQUIRE(write_durably(path, bytes, 0400, folder.path()));
+        if (takes_direct_writes(folder.path())) CHECK(cached_pages(path, odd_bytes) <= 2);
+        const Bytes back = read_file(path, odd_bytes).value();
+        CHECK(std::equal(back.begin(), back.end(), bytes.begin(), bytes.end()));
+    }
+}
+
+TEST_CASE("env/files: large bytes at any address are written whole") {
+    const TemporaryFolder folder = scratch();
+    Bytes all(odd_bytes);
+    fill(all);
+    const ByteView bytes = ByteView{all}.subspan(1);
+    REQUIRE(write_durably(folder.path() / "object", bytes, 0400, folder.path()));
+    const Bytes back = read_file(folder.path() / "object", odd_bytes).value();
+    CHECK(std::equal(back.begin(), back.end(), bytes.begin(), bytes.end()));
+}
 
 TEST_CASE("env/files: a file is read whole up to its limit, and refused beyond it") {
     const TemporaryFolder folder = scratch();

@@ -17,8 +17,7 @@ namespace {
 /// A pack of some raw chunks, complete.
 struct MadePack {
     explicit MadePack(const TestVault& vault, std::size_t chunks = 3)
-        : pack(*vault.core, Content::data,
-               std::make_unique<std::byte[]>(vault.core->config.pack_bytes)) {
+        : pack(*vault.core, Content::data, env::make_page_buffer(vault.core->config.pack_bytes)) {
         for (std::size_t i = 0; i < chunks; ++i) {
             blocks.push_back(test::noise_block(1000 + i % 3, i));
             std::uint32_t slot = 0;
