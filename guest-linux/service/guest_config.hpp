@@ -41,7 +41,4 @@ inline constexpr std::array<std::string_view, 14> guest_config_keys{
 /// @errors as parse_guest_config; denied, io. An absent file is the default.
 [[nodiscard]] Result<GuestConfig> load_guest_config(const std::string& file);
 
-/// "500ms", "5s", "2min", "1h". @return nullopt: none of these, or more than an hour
-[[nodiscard]] std::optional<os::Nanoseconds> parse_duration(std::string_view text);
-
 }  // namespace stillpoint::linux_guest

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "hooks/strict_xml.hpp"
+
 using namespace stillpoint;
 using namespace stillpoint::linux_guest;
 using namespace std::chrono_literals;
