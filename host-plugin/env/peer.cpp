@@ -11,8 +11,6 @@
 #include <cerrno>
 #include <sstream>
 
-#include "env/unix_socket.hpp"
-
 namespace stillpoint::env {
 namespace {
 
@@ -106,10 +104,6 @@ void flush_cached_writes(const Path& path) {
     if (::stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return;
     const auto fd = open_file(path, O_RDONLY);
     if (fd) ::fdatasync(fd->get());
-}
-
-bool is_listening(const Path& socket, const Deadline& deadline) {
-    return UnixSocket::connect(socket, deadline).has_value();
 }
 
 }  // namespace stillpoint::env

@@ -36,7 +36,5 @@ struct Peer {
 /// Writes the host's cached bytes of a file to its disk, whoever wrote them. A path that is no
 /// regular file of ours is left alone: this only makes a later flush short.
 void flush_cached_writes(const Path& path);
-/// @return whether somebody listens on this unix socket now
-[[nodiscard]] bool is_listening(const Path& socket, const Deadline& deadline);
 
 }  // namespace stillpoint::env

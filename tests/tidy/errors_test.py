@@ -13,7 +13,8 @@ ROOT = None
 ID = r'"([a-z][a-z0-9_]*\.[a-z0-9_.]+)"'
 # fail(Errc::io, "x.y", …) and tables of {Errc::io, "x.y"}; the id may stand on the next line.
 MADE = re.compile(r"Errc::([a-z_]+),\s*" + ID)
-WARNED = re.compile(r"\b(?:Warning|Check)\{\s*" + ID + r"|warnings?\w*(?:\.|->)push_back\(\{\s*" + ID)
+WARNED = re.compile(r"\b(?:Warning|Check)\{\s*" + ID +
+                    r"|warnings?\w*(?:\.|->)push_back\(\{\s*" + ID)
 SET = re.compile(r"\.id = " + ID)
 # Ids of a table, by the text they belong to: only their presence is compared.
 NAMED = re.compile(ID)

@@ -48,6 +48,8 @@ class WritingGuest(backup_case.Backup):
         checked = self.stillpoint.run("vault", "check", f"file://{self.stillpoint.vault}",
                                       "--read-data")
         self.assertTrue(checked.json["ok"])
+        if not backup_case.LIBVIRT:
+            self.assertEqual(self.vm.log(), "", "QEMU had something to complain about")
 
 
 class PausedGuest(backup_case.Backup):

@@ -49,7 +49,33 @@ Result<Handle> connect(const env::Path& socket, const std::string& export_name,
     return handle;
 }
 
+// Negotiates up to the choice of an export and takes leave there: a connection that just ends makes
+// QEMU complain in the VM's log.
+void greet_and_leave(nbd_handle* handle, env::UnixSocket connected, const env::Deadline& deadline) {
+    if (nbd_set_opt_mode(handle, true) != 0 ||
+        nbd_aio_connect_socket(handle, connected.release().release()) != 0) {
+        return;
+    }
+    bool leaving = false;
+    while (nbd_aio_is_dead(handle) != 1 && nbd_aio_is_closed(handle) != 1) {
+        if (!leaving && nbd_aio_is_negotiating(handle) == 1) {
+            leaving = nbd_aio_opt_abort(handle) == 0;
+            if (!leaving) return;
+            continue;
+        }
+        if (!turn(handle, "", deadline)) return;
+    }
+}
+
 }  // namespace
+
+bool is_nbd_server(const env::Path& socket, const env::Deadline& deadline) {
+    auto connected = env::UnixSocket::connect(socket, deadline);
+    if (!connected) return false;
+    const Handle handle{nbd_create()};
+    if (handle) greet_and_leave(handle.get(), std::move(*connected), deadline);
+    return true;
+}
 
 Status read_first_sector(const env::Path& socket, const std::string& export_name,
                          const env::Deadline& deadline) {

@@ -13,4 +13,7 @@ namespace stillpoint::hypervisor::qmp {
 [[nodiscard]] Status read_first_sector(const env::Path& socket, const std::string& export_name,
                                        const env::Deadline& deadline);
 
+/// Whether somebody accepts connections there; leaves an NBD server without an entry in its log.
+[[nodiscard]] bool is_nbd_server(const env::Path& socket, const env::Deadline& deadline);
+
 }  // namespace stillpoint::hypervisor::qmp

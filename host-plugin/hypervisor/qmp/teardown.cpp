@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "env/peer.hpp"
+#include "hypervisor/qmp/probe.hpp"
 #include "hypervisor/qmp/scratch.hpp"
 
 namespace stillpoint::hypervisor::qmp {
@@ -128,7 +129,7 @@ Status Teardown::resume_after_full_scratch() {
 
 // QEMU has one NBD server at most. It is ours when somebody answers on our socket.
 Status Teardown::stop_nbd_server() {
-    if (!env::is_listening(session_.nbd_socket, deadline_.at_most(probe_budget))) return {};
+    if (!is_nbd_server(session_.nbd_socket, deadline_.at_most(probe_budget))) return {};
     return client_.run("nbd-server-stop", {}, deadline_);
 }
 
