@@ -169,7 +169,8 @@ const Value* Value::find(std::string_view key) const {
 
 std::string Value::text_or(std::string_view key, std::string fallback) const {
     const Value* member = find(key);
-    return member != nullptr && member->text() != nullptr ? *member->text() : std::move(fallback);
+    if (member == nullptr || member->text() == nullptr) return fallback;
+    return *member->text();
 }
 
 std::int64_t Value::integer_or(std::string_view key, std::int64_t fallback) const {
