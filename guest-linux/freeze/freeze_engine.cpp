@@ -1,20 +1,59 @@
 #include "freeze/freeze_engine.hpp"
 
+#include "freeze/identity.hpp"
 #include "os/fd.hpp"
 
 namespace stillpoint::linux_guest {
+
+using os::Nanoseconds;
+
 namespace {
 
 /// With the longest FIFREEZE allowed, the answer is on its way before the host stops waiting (its
 /// margin is 5 s). Prepare has written the bulk out before.
-constexpr os::Nanoseconds last_sync_max = std::chrono::seconds{4};
+constexpr Nanoseconds last_sync_max = std::chrono::seconds{4};
+/// The walk over all processes is done in Prepare; at Freeze the applications already stand still.
+constexpr Nanoseconds scan_age_max = std::chrono::minutes{2};
+
+/// Ways into superblocks that no table shows; nearly always there are none.
+void add_handles(ProcessScan& scan, const SysfsFacts& facts, const MountTable& mounts) {
+    std::set<DeviceId> wanted;
+    for (const auto& [device, type] : facts.live) wanted.insert(device);
+    std::set<int> known;
+    const auto take = [&](const MountTable& table) {
+        for (const Mount& mount : table.mounts()) {
+            wanted.erase(mount.device);
+            known.insert(mount.id);
+        }
+    };
+    take(mounts);
+    for (const OtherNamespace& other : scan.namespaces) take(other.mounts);
+    if (!wanted.empty()) find_handles(scan, wanted, known);
+}
 
 }  // namespace
 
-Result<FreezePlan> SystemFreezeEngine::plan() const {
+Result<FreezePlan> SystemFreezeEngine::plan() {
+    return plan_with_scan(Nanoseconds::zero());
+}
+
+/// @param age_max how old the picture of other processes may be; mounts are always read anew
+Result<FreezePlan> SystemFreezeEngine::plan_with_scan(Nanoseconds age_max) {
     SP_ASSIGN(const std::string text, os::read_file("/proc/self/mountinfo", mountinfo_bytes_max));
     SP_ASSIGN(const MountTable mounts, MountTable::parse(text));
-    return plan_freeze(mounts, read_sysfs(mounts), rules_);
+    SysfsFacts facts = read_sysfs(mounts);
+    const bool fresh = scanned_ != Nanoseconds::zero() && os::boottime() - scanned_ < age_max;
+    if (!fresh) scan_ = scan_processes();
+    for (const OtherNamespace& other : scan_.namespaces) add_sysfs(facts, other.mounts);
+    if (!fresh) add_handles(scan_, facts, mounts);
+    if (!fresh) scanned_ = os::boottime();
+    if (rules_.need_identity()) {
+        facts.identities = read_identities(mounts, facts);
+        for (const OtherNamespace& other : scan_.namespaces) {
+            facts.identities.merge(read_identities(other.mounts, facts));
+        }
+    }
+    return plan_freeze(mounts, facts, rules_, scan_);
 }
 
 Result<std::vector<serialization::Volume>> SystemFreezeEngine::volumes() {
@@ -23,13 +62,14 @@ Result<std::vector<serialization::Volume>> SystemFreezeEngine::volumes() {
 }
 
 Status SystemFreezeEngine::start(os::Waiter& waiter) {
-    SP_ASSIGN(FreezePlan planned, plan());
+    SP_ASSIGN(FreezePlan planned, plan_with_scan(scan_age_max));
     SP_ASSIGN(FreezeRun run, FreezeRun::start(std::move(planned), waiter));
     run_ = std::make_unique<FreezeRun>(std::move(run));
     return {};
 }
 
-Status SystemFreezeEngine::write_out(os::Nanoseconds until, os::Waiter& waiter) {
+Status SystemFreezeEngine::write_out(Nanoseconds until, os::Waiter& waiter) {
+    scanned_ = {};
     SP_TRY(start(waiter));
     const Status synced = run_->sync(until, waiter);
     run_.reset();

@@ -39,7 +39,7 @@ class SystemFreezeEngine final : public FreezeEngine {
 public:
     explicit SystemFreezeEngine(FreezeRules rules) : rules_(std::move(rules)) {}
     /// @errors as FreezeEngine::volumes
-    [[nodiscard]] Result<FreezePlan> plan() const;
+    [[nodiscard]] Result<FreezePlan> plan();
     Result<std::vector<serialization::Volume>> volumes() override;
     Status write_out(os::Nanoseconds until, os::Waiter& waiter) override;
     Result<FreezeReport> freeze(const FreezeBudgets& budgets, os::Waiter& waiter) override;
@@ -49,7 +49,10 @@ public:
 
 private:
     Status start(os::Waiter& waiter);
+    Result<FreezePlan> plan_with_scan(os::Nanoseconds age_max);
     FreezeRules rules_;
+    ProcessScan scan_;  // of other processes; kept from Prepare to Freeze, where time is short
+    os::Nanoseconds scanned_{};
     std::unique_ptr<FreezeRun> run_;
     std::unique_ptr<FreezeRun> stuck_;  // one whose FIFREEZE did not return
     ThawReport last_;

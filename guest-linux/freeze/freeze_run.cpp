@@ -28,6 +28,7 @@ Result<FreezeRun> FreezeRun::start(FreezePlan plan, os::Waiter& waiter) {
         return fail(Errc::unsupported, "freeze.nothing",
                     "there is no filesystem that can be frozen");
     }
+    SP_TRY(run.allow_uncovered());
     std::vector<os::FdPair> alive;
     for (std::size_t i = 0; i < run.units_.size(); ++i) {
         SP_ASSIGN(os::FdPair pair, os::make_pipe());
@@ -56,6 +57,16 @@ void FreezeRun::open_targets() {
                 {target.name, target.type, target.device, false, opened.error().text});
         }
     }
+}
+
+/// Strict: all or nothing; what is excluded was never asked for.
+Status FreezeRun::allow_uncovered() const {
+    if (plan_.mode != FreezeMode::strict) return {};
+    const auto left = std::ranges::find(plan_.uncovered, false, &Uncovered::excluded);
+    if (left == plan_.uncovered.end()) return {};
+    return fail(Errc::unsupported, "freeze.uncovered",
+                left->name + " cannot be held still: " + left->note,
+                "exclude it in guest.xml, or set mode=\"best-effort\"");
 }
 
 Status FreezeRun::start_watchdog(const std::vector<os::FdPair>& alive) {
@@ -137,7 +148,7 @@ Status FreezeRun::freeze(const FreezeBudgets& budgets, os::Waiter& waiter) {
             SP_TRY(freeze_level(level, until, waiter));
         }
         frozen_ = boottime();
-        return {};
+        return any_frozen() ? Status{} : judge_refused(nullptr);
     };
     const Status done = run();
     complete_ = done.has_value();
@@ -155,34 +166,57 @@ Status FreezeRun::arm(const FreezeBudgets& budgets, os::Waiter& waiter) {
 }
 
 Status FreezeRun::freeze_level(int level, Nanoseconds until, os::Waiter& waiter) {
-    const auto here = [&](const Unit& unit) { return unit.opened.target.level == level; };
+    const Nanoseconds now = boottime();
     for (Unit& unit : units_) {
-        if (here(unit)) order(unit, FreezerOrder::freeze);
+        const Target& target = unit.opened.target;
+        if (target.level != level) continue;
+        unit.due = target.budget > Nanoseconds::zero() ? std::min(until, now + target.budget)
+                                                       : Nanoseconds::max();
+        order(unit, FreezerOrder::freeze);
     }
     if (const Status done = await(until, waiter); !done) {
         if (done.error().id != "freeze.late") return done;
         return fail(Errc::timeout, "freeze.timeout", waiting_names() + " did not freeze in time",
                     "look for programs that block writes there (virus scanners, stuck storage)");
     }
+    return judge_level(level);
+}
+
+/// Whether the freeze may go on after what the filesystems of a level answered.
+Status FreezeRun::judge_level(int level) const {
+    if (plan_.mode != FreezeMode::strict) return {};
     for (std::size_t i = 0; i < units_.size(); ++i) {
-        if (here(units_[i])) SP_TRY(judge_frozen(units_[i], table_.row(i)));
+        const bool here = units_[i].opened.target.level == level;
+        if (here && table_.row(i).step == Step::refused) return judge_refused(&units_[i]);
     }
     return {};
 }
 
-Status FreezeRun::judge_frozen(const Unit& unit, const FreezeRow& row) const {
-    const Step step = row.step;
-    if (step == Step::frozen || step == Step::unsupported) return {};
-    const std::string& name = unit.opened.target.name;
-    const int error = row.freeze_errno;
-    if (step == Step::refused && error == EBUSY) {
-        return fail(Errc::busy, "freeze.foreign", name + " is already frozen by somebody else",
-                    "let the other program finish; if it is gone: fsfreeze --unfreeze " + name);
+/// @param unit the one to complain about; null: the first that was refused
+Status FreezeRun::judge_refused(const Unit* unit) const {
+    for (std::size_t i = 0; i < units_.size(); ++i) {
+        const bool wanted = unit == nullptr || unit == &units_[i];
+        if (!wanted || table_.row(i).step != Step::refused) continue;
+        const std::string& name = units_[i].opened.target.name;
+        const int error = table_.row(i).freeze_errno;
+        if (error == EBUSY) {
+            return fail(Errc::busy, "freeze.foreign", name + " is already frozen by somebody else",
+                        "let the other program finish; if it is gone: fsfreeze --unfreeze " + name);
+        }
+        return fail(Errc::io, "freeze.failed", name + " cannot be frozen: " + std::strerror(error));
     }
-    return fail(Errc::io, "freeze.failed", name + " cannot be frozen: " + std::strerror(error));
+    return {};
+}
+
+bool FreezeRun::any_frozen() const {
+    for (std::size_t i = 0; i < units_.size(); ++i) {
+        if (table_.row(i).step == Step::frozen) return true;
+    }
+    return false;
 }
 
 void FreezeRun::order(Unit& unit, FreezerOrder what) {
+    if (what != FreezerOrder::freeze) unit.due = Nanoseconds::max();
     const char byte = static_cast<char>(what);
     unit.waiting = ::send(unit.socket.get(), &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1;
     if (!unit.waiting) unit.dead = true;
@@ -198,13 +232,23 @@ Status FreezeRun::await(Nanoseconds until, os::Waiter& waiter) {
             if (unit.waiting) descriptors.push_back({unit.socket.get(), POLLIN, 0});
         }
         if (descriptors.empty()) return {};
-        if (boottime() >= until) return fail(Errc::timeout, "freeze.late", waiting_names());
+        const Nanoseconds now = boottime();
+        const Nanoseconds due = std::min(until, first_due());
+        if (now >= due) return fail(Errc::timeout, "freeze.late", waiting_names());
         descriptors.push_back({watchdog_.get(), POLLIN, 0});
-        const Nanoseconds next = std::min(until, boottime() + heartbeat_every / 2);
+        const Nanoseconds next = std::min(due, now + heartbeat_every / 2);
         if (waiter.wait(descriptors, next) == os::WaitEnd::cancelled) {
             return fail(Errc::cancelled, "freeze.cancelled", "cancelled");
         }
     }
+}
+
+Nanoseconds FreezeRun::first_due() const {
+    Nanoseconds due = Nanoseconds::max();
+    for (const Unit& unit : units_) {
+        if (unit.waiting) due = std::min(due, unit.due);
+    }
+    return due;
 }
 
 void FreezeRun::watch(std::vector<pollfd>& descriptors) const {

@@ -37,7 +37,8 @@ class FreezeRun {
 public:
     /// Opens the targets and starts watchdog and freezers; nothing is frozen yet. A target that can
     /// no longer be opened becomes uncovered.
-    /// @errors unsupported, id "freeze.nothing": no target · io: no processes or descriptors ·
+    /// @errors unsupported, id "freeze.nothing": no target · unsupported, id "freeze.uncovered":
+    ///         the mode is strict and one must be left out · io: no processes or descriptors ·
     ///         timeout, id "freeze.watchdog": it was not ready in time · cancelled
     [[nodiscard]] static Result<FreezeRun> start(FreezePlan plan, os::Waiter& waiter);
     FreezeRun(FreezeRun&&) = default;
@@ -52,6 +53,8 @@ public:
 
     /// Arms the watchdog, then freezes level by level. After an error call thaw at once: some may
     /// be frozen.
+    /// One that cannot be frozen makes the mode strict fail; in best effort the others are enough,
+    /// and it counts as uncovered. One that does not return fails both.
     /// @errors busy, id "freeze.foreign": somebody else holds one frozen · timeout, id
     ///         "freeze.timeout" · io, id "freeze.failed" · io, id "freeze.freezer_died" or
     ///         "freeze.watchdog_died" · timeout, id "freeze.deadline" · cancelled
@@ -81,7 +84,8 @@ private:
         OpenTarget opened;
         os::UniqueFd socket;  // to its freezer
         os::Child freezer;
-        bool waiting = false;  // an order is not answered yet
+        bool waiting = false;                          // an order is not answered yet
+        os::Nanoseconds due = os::Nanoseconds::max();  // boottime until which it is waited for
         bool dead = false;
     };
     FreezeRun(FreezePlan plan, FreezeTable table)
@@ -93,7 +97,9 @@ private:
     Status expect_news(WatchdogNews wanted, os::Waiter& waiter);
     Status arm(const FreezeBudgets& budgets, os::Waiter& waiter);
     Status freeze_level(int level, os::Nanoseconds until, os::Waiter& waiter);
-    [[nodiscard]] Status judge_frozen(const Unit& unit, const FreezeRow& row) const;
+    [[nodiscard]] Status allow_uncovered() const;
+    [[nodiscard]] Status judge_refused(const Unit* unit) const;
+    [[nodiscard]] os::Nanoseconds first_due() const;
     void order(Unit& unit, FreezerOrder what);
     Status await(os::Nanoseconds until, os::Waiter& waiter);
     void beat();
@@ -103,6 +109,8 @@ private:
     [[nodiscard]] bool unsettled() const;
     [[nodiscard]] os::Nanoseconds own_time(os::Nanoseconds thawing) const;
     [[nodiscard]] std::string waiting_names() const;
+    [[nodiscard]] Status judge_level(int level) const;
+    [[nodiscard]] bool any_frozen() const;
     [[nodiscard]] serialization::Evidence thawed_evidence(const Unit& unit,
                                                           const FreezeRow& row) const;
     void add_uncovered(std::vector<serialization::Evidence>& evidence) const;

@@ -48,6 +48,22 @@ std::string sync_note(const FreezeRow& row) {
     return error == 0 ? "" : std::string("sync reported: ") + std::strerror(error);
 }
 
+/// False where it is no fault of ours that it is not frozen: then it is uncovered.
+bool can_be_frozen(Step step) {
+    return step != Step::unsupported && step != Step::refused;
+}
+
+std::string refusal(const FreezeRow& row) {
+    const int error = row.freeze_errno;
+    if (error == EBUSY) return "is frozen by somebody else";
+    return std::string("cannot be frozen: ") + std::strerror(error);
+}
+
+std::string blame(const Target& target) {
+    if (target.listener.empty()) return "";
+    return "; " + target.listener + " decides about opens there and writes to it";
+}
+
 }  // namespace
 
 ThawReport FreezeRun::thaw(os::Waiter& waiter) {
@@ -63,8 +79,14 @@ ThawReport FreezeRun::thaw(os::Waiter& waiter) {
     bool all_held = complete_ && done && report.thawed <= deadline_;
     for (std::size_t i = 0; i < units_.size(); ++i) {
         const Step step = table_.row(i).step;
-        all_held = all_held && (step == Step::thawed || step == Step::unsupported);
         report.evidence.push_back(thawed_evidence(units_[i], table_.row(i)));
+        const bool still = report.evidence.back().quiesced;
+        const bool left = step == Step::unsupported || step == Step::refused;
+        all_held = all_held && (step == Step::thawed || left) &&
+                   (still || plan_.mode == FreezeMode::best_effort);
+        if (left && !still && plan_.mode == FreezeMode::strict && problem_.empty()) {
+            problem_ = units_[i].opened.target.name + " was not held still";
+        }
         if (step == Step::lost && problem_.empty()) {
             problem_ = units_[i].opened.target.name + " was thawed by somebody else";
         }
@@ -163,8 +185,10 @@ std::vector<Evidence> FreezeRun::frozen_evidence() const {
         Evidence evidence = evidence_of(units_[i].opened.target);
         evidence.quiesced = row.step == Step::frozen;
         evidence.duration_ns = row.freeze_end_ns - row.freeze_begin_ns;
-        evidence.freezable = row.step != Step::unsupported;
-        evidence.note = evidence.freezable ? sync_note(row) : "cannot freeze; synced";
+        evidence.freezable = can_be_frozen(row.step);
+        evidence.note = row.step == Step::refused       ? refusal(row)
+                        : row.step == Step::unsupported ? "cannot freeze; synced"
+                                                        : sync_note(row);
         all.push_back(std::move(evidence));
     }
     add_uncovered(all);
@@ -173,6 +197,7 @@ std::vector<Evidence> FreezeRun::frozen_evidence() const {
 
 Evidence FreezeRun::thawed_evidence(const Unit& unit, const FreezeRow& row) const {
     Evidence evidence = evidence_of(unit.opened.target);
+    evidence.freezable = can_be_frozen(row.step);
     const auto since_first = [&](std::int64_t end) { return end - first_freeze_.count(); };
     switch (row.step) {
         case Step::thawed:
@@ -193,10 +218,10 @@ Evidence FreezeRun::thawed_evidence(const Unit& unit, const FreezeRow& row) cons
             evidence.note = std::string("thawed by the watchdog: ") + text_of(table_.trigger());
             break;
         case Step::refused:
-            evidence.note = std::strerror(row.freeze_errno);
+            evidence.note = refusal(row);
             break;
         case Step::entering:
-            evidence.note = "its freeze does not return";
+            evidence.note = "its freeze does not return" + blame(unit.opened.target);
             break;
         case Step::frozen:
             evidence.note = "its thaw does not return";

@@ -41,6 +41,7 @@ std::optional<Mount> parse_line(std::string_view line) {
                 unescape_octal(words[4]),
                 unescape_octal(dash[1]),
                 unescape_octal(dash[2]),
+                {},
                 {}};
     if (words.end() - dash > 3) mount.super_options = dash[3];
     return mount;
@@ -88,22 +89,24 @@ Result<MountTable> MountTable::parse(std::string_view text) {
             return fail(Errc::corrupt, "freeze.mountinfo",
                         "mountinfo line " + std::to_string(number) + " is not in the known form");
         }
-        table.children_.emplace(mount->parent, table.mounts_.size());
+        table.children_.emplace(std::pair{mount->parent, mount->point}, table.mounts_.size());
         table.ids_.insert(mount->id);
         table.mounts_.push_back(std::move(*mount));
     }
     return table;
 }
 
+void MountTable::seen_through(const std::string& process_root) {
+    for (Mount& mount : mounts_) mount.via = process_root;
+}
+
 void MountTable::climb(std::vector<const Mount*>& walked, std::string_view path) const {
     // More steps than mounts: a loop of parents, which only a forged table can have.
     while (walked.size() <= mounts_.size()) {
         const int below = walked.back()->id;
-        const auto [first, last] = children_.equal_range(below);
-        const auto child = std::find_if(first, last, [&](const auto& entry) {
-            const Mount& mount = mounts_[entry.second];
-            return mount.id != below && mount.point == path;
-        });
+        const auto [first, last] = children_.equal_range({below, std::string(path)});
+        const auto child = std::find_if(
+            first, last, [&](const auto& entry) { return mounts_[entry.second].id != below; });
         if (child == last) return;
         walked.push_back(&mounts_[child->second]);
     }

@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.hpp"
@@ -36,6 +37,7 @@ struct Mount {
     std::string type;   // e.g. ext4
     std::string source;         // e.g. /dev/vda1; only a hint
     std::string super_options;  // after the " - ": of the superblock, not of this mount
+    std::string via;  // put in front of `point` to open it from here: /proc/PID/root; usually empty
 
     /// Judged on the superblock: a read-only bind mount of a writable filesystem is writable.
     [[nodiscard]] bool read_only() const;
@@ -50,6 +52,8 @@ public:
     /// number
     [[nodiscard]] static Result<MountTable> parse(std::string_view text);
     [[nodiscard]] const std::vector<Mount>& mounts() const { return mounts_; }
+    /// Says that all of them are seen from outside, through the root folder of a process.
+    void seen_through(const std::string& process_root);
     /// The mounts an absolute path without "..", "." and links leads through, the last one holding
     /// its end. Empty when the path is not absolute or there is no root.
     [[nodiscard]] std::vector<const Mount*> walk(std::string_view path) const;
@@ -61,7 +65,8 @@ private:
     void climb(std::vector<const Mount*>& walked, std::string_view path) const;
     [[nodiscard]] const Mount* root() const;
     std::vector<Mount> mounts_;
-    std::multimap<int, std::size_t> children_;  // parent's id -> indexes into mounts_
+    std::multimap<std::pair<int, std::string>, std::size_t>
+        children_;  // parent's id and mount point -> indexes into mounts_
     std::set<int> ids_;
 };
 

@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <optional>
 
+#include "freeze/open_hidden.hpp"
+
 namespace stillpoint::linux_guest {
 namespace {
 
@@ -31,22 +33,37 @@ bool leads_to(int fd, const Mount& mount) {
     return DeviceId{major(root.st_dev), minor(root.st_dev)} == mount.device;
 }
 
+bool is_on(int fd, DeviceId device) {
+    struct stat file {};
+    return ::fstat(fd, &file) == 0 && DeviceId{major(file.st_dev), minor(file.st_dev)} == device;
+}
+
+/// @errors not_found, id "freeze.open"; others of opening it
+Result<os::UniqueFd> open_candidate(const Candidate& candidate) {
+    const Mount& mount = candidate.mount;
+    if (candidate.reach == Candidate::Reach::hidden) return open_hidden(mount);
+    const bool handle = candidate.reach == Candidate::Reach::handle;
+    // A file will do for a freeze as well as a folder; O_NONBLOCK in case it is another one now.
+    const int flags = O_RDONLY | O_CLOEXEC | (handle ? O_NONBLOCK : O_DIRECTORY);
+    const std::string path = mount.via + mount.point;
+    os::UniqueFd folder{::open(path.c_str(), flags)};
+    if (!folder.valid()) return fail(os::os_error("open " + path, errno));
+    const bool right = handle ? is_on(folder.get(), mount.device) : leads_to(folder.get(), mount);
+    if (right) return folder;
+    return fail(Errc::not_found, "freeze.open", path + " leads to another filesystem now");
+}
+
 }  // namespace
 
 Result<OpenTarget> open_target(const Target& target) {
     std::string problem = "it has no mount point to open";
-    for (const Mount& mount : target.candidates) {
-        os::UniqueFd folder{::open(mount.point.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-        if (!folder.valid()) {
-            problem = os::os_error("open " + mount.point, errno).text;
+    for (const Candidate& candidate : target.candidates) {
+        auto folder = open_candidate(candidate);
+        if (!folder) {
+            problem = folder.error().text;
             continue;
         }
-        if (!leads_to(folder.get(), mount)) {
-            problem = mount.point + " leads to another filesystem now";
-            continue;
-        }
-        OpenTarget opened{target, std::move(folder), {}};
-        opened.target.name = mount.point;
+        OpenTarget opened{target, *std::move(folder), {}};
         for (const DeviceId device : target.stat_devices) {
             const std::string path = "/sys/dev/block/" + device.text() + "/stat";
             os::UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};

@@ -6,6 +6,8 @@
 #include <optional>
 #include <set>
 
+#include "freeze/device_stack.hpp"
+
 namespace stillpoint::linux_guest {
 namespace {
 
@@ -27,88 +29,6 @@ constexpr std::array<std::string_view, 14> network_types{
 /// For telling people beforehand; what counts is the kernel's answer.
 constexpr std::array<std::string_view, 4> unfreezable_types{"exfat", "msdos", "vfat", "zfs"};
 
-constexpr int overlay_depth_max = 8;
-constexpr std::string_view deleted_suffix = " (deleted)";
-
-using Superblocks = std::map<DeviceId, std::vector<const Mount*>>;
-
-/// The device stack between superblocks; answers how deep each one sits.
-class Stack {
-public:
-    Stack(const MountTable& mounts, const SysfsFacts& facts) : mounts_(mounts), facts_(facts) {}
-
-    struct Depth {
-        int level = 0;
-        std::string problem;  // not empty: this filesystem must be left alone
-    };
-
-    Depth depth(DeviceId superblock) {
-        if (const auto known = known_.find(superblock); known != known_.end()) return known->second;
-        if (!under_way_.insert(superblock).second)
-            return {0, "its devices are stacked in a circle"};
-        Depth result;
-        for (const DeviceId device : devices_of(superblock)) {
-            const Depth below = below_loop(device);
-            result.level = std::max(result.level, below.level);
-            if (result.problem.empty()) result.problem = below.problem;
-        }
-        under_way_.erase(superblock);
-        return known_[superblock] = result;
-    }
-
-    /// Every block device the superblock uses, whatever the number of layers.
-    std::set<DeviceId> devices_of(DeviceId superblock) const {
-        std::set<DeviceId> all;
-        const auto members = facts_.members.find(superblock);
-        if (members == facts_.members.end()) {
-            add_stack(superblock, all);
-        } else {
-            for (const DeviceId member : members->second) add_stack(member, all);
-        }
-        return all;
-    }
-
-    bool suspended(DeviceId superblock) const {
-        return std::ranges::any_of(devices_of(superblock), [&](DeviceId device) {
-            return facts_.devices.at(device).suspended;
-        });
-    }
-
-private:
-    void add_stack(DeviceId device, std::set<DeviceId>& all) const {
-        const auto found = facts_.devices.find(device);
-        if (found == facts_.devices.end() || !all.insert(device).second) return;
-        for (const DeviceId below : found->second.below) add_stack(below, all);
-    }
-
-    Depth below_loop(DeviceId device) {
-        const auto& file = facts_.devices.at(device).backing_file;
-        if (!file) return {};
-        std::string_view path = *file;
-        if (path.ends_with(deleted_suffix)) path.remove_suffix(deleted_suffix.size());
-        const auto holder = superblock_at(path, 0);
-        if (!holder) return {0, "the file " + *file + " behind its loop device cannot be located"};
-        const Depth below = depth(*holder);
-        return {below.level + 1, below.problem};
-    }
-
-    std::optional<DeviceId> superblock_at(std::string_view path, int overlays) const {
-        const auto walked = mounts_.walk(path);
-        if (walked.empty()) return std::nullopt;
-        const Mount& mount = *walked.back();
-        if (mount.type != "overlay") return mount.device;
-        // What is written to an overlay lands on the filesystem of its upper folder.
-        const auto upper = mount.super_option("upperdir");
-        if (!upper || overlays >= overlay_depth_max) return std::nullopt;
-        return superblock_at(*upper, overlays + 1);
-    }
-
-    const MountTable& mounts_;
-    const SysfsFacts& facts_;
-    std::map<DeviceId, Depth> known_;
-    std::set<DeviceId> under_way_;
-};
-
 bool may_walk(const Mount& mount) {
     const Backing backing = backing_of(mount);
     return backing == Backing::block || backing == Backing::anonymous_block ||
@@ -123,23 +43,34 @@ const Mount* obstacle(const MountTable& mounts, const Mount& mount) {
     return nullptr;
 }
 
+/// The most paths to one filesystem that are kept: 300 bind mounts are one filesystem.
+constexpr std::size_t candidates_max = 8;
+
+/// Where a permission listener may hold up a freeze for good, that is noticed early.
+constexpr os::Nanoseconds listener_budget_max = std::chrono::seconds{2};
+
 struct Access {
-    std::vector<Mount> candidates;
+    std::vector<Candidate> candidates;
     std::string problem;
 };
 
 Access access_of(const MountTable& mounts, const std::vector<const Mount*>& same) {
     Access access;
+    std::vector<Candidate> hidden;
     for (const Mount* mount : same) {
-        if (!mounts.visible(*mount)) {
-            access.problem = "hidden under another mount";
-        } else if (const Mount* blocked = obstacle(mounts, *mount)) {
+        if (access.candidates.size() >= candidates_max) break;
+        if (const Mount* blocked = obstacle(mounts, *mount)) {
             access.problem =
                 "reachable only through " + blocked->point + " (" + blocked->type + ")";
-        } else {
-            access.candidates.push_back(*mount);
+        } else if (mounts.visible(*mount)) {
+            access.candidates.push_back({*mount, Candidate::Reach::path});
+        } else if (!mount->via.empty()) {
+            access.problem = "hidden under another mount of another namespace";
+        } else if (hidden.size() < candidates_max) {
+            hidden.push_back({*mount, Candidate::Reach::hidden});
         }
     }
+    if (access.candidates.empty()) access.candidates = std::move(hidden);
     if (!access.candidates.empty()) access.problem.clear();
     return access;
 }
@@ -152,64 +83,85 @@ bool better(const Mount* a, const Mount* b) {
     return key(*a) < key(*b);
 }
 
+/// One superblock, with the table of the namespace it is seen in.
+struct Found {
+    const MountTable* table = nullptr;
+    const OtherNamespace* elsewhere = nullptr;  // null: our own
+    std::vector<const Mount*> mounts;           // best name first
+};
+using Superblocks = std::map<DeviceId, Found>;
+
 class Planner {
 public:
-    Planner(const MountTable& mounts, const SysfsFacts& facts, const FreezeRules& rules)
-        : mounts_(mounts), rules_(rules), facts_(facts), stack_(mounts, facts) {}
+    Planner(const MountTable& mounts, const SysfsFacts& facts, const FreezeRules& rules,
+            const ProcessScan& scan)
+        : mounts_(mounts), rules_(rules), facts_(facts), scan_(scan), stack_(mounts, facts) {}
 
     Result<FreezePlan> run() {
-        const Superblocks superblocks = collect();
-        for (const auto& [device, same] : superblocks) SP_TRY(judge(device, same));
+        plan_.mode = rules_.mode;
+        collect();
+        for (const auto& [device, found] : superblocks_) SP_TRY(judge(device, found));
+        add_detached();
         if (plan_.targets.size() > filesystems_max) {
             return fail(Errc::unsupported, "freeze.too_many",
                         std::to_string(plan_.targets.size()) + " filesystems; at most " +
                             std::to_string(filesystems_max) + " can be frozen together",
                         "exclude some in guest.xml");
         }
+        name_listeners();
         std::ranges::sort(plan_.targets, [](const Target& a, const Target& b) {
             return std::tuple{-a.level, a.name} < std::tuple{-b.level, b.name};
         });
-        for (const std::string& entry : rules_.exclude) {
-            if (!matched_.contains(entry)) plan_.unmatched.push_back(entry);
+        for (const auto* rules : {&rules_.include, &rules_.exclude}) {
+            for (const Pattern& rule : *rules) {
+                if (!matched_.contains(&rule)) plan_.unmatched.push_back(rule.shown());
+            }
         }
         return std::move(plan_);
     }
 
 private:
-    Superblocks collect() const {
-        Superblocks superblocks;
-        for (const Mount& mount : mounts_.mounts()) {
+    void collect() {
+        take_table(mounts_, nullptr);
+        for (const OtherNamespace& other : scan_.namespaces) take_table(other.mounts, &other);
+        for (auto& [device, found] : superblocks_) std::ranges::sort(found.mounts, better);
+    }
+
+    void take_table(const MountTable& table, const OtherNamespace* elsewhere) {
+        for (const Mount& mount : table.mounts()) {
+            mount_devices_[mount.id] = mount.device;
             const Backing backing = backing_of(mount);
             const bool local = backing == Backing::block || backing == Backing::anonymous_block ||
                                (backing == Backing::user_space && mount.device.major != 0);
-            if (local) superblocks[mount.device].push_back(&mount);
+            if (!local) continue;
+            Found& found = superblocks_[mount.device];
+            if (found.table == nullptr) found = {&table, elsewhere, {}};
+            if (found.table == &table) found.mounts.push_back(&mount);
         }
-        for (auto& [device, same] : superblocks) std::ranges::sort(same, better);
-        return superblocks;
     }
 
-    Status judge(DeviceId device, const std::vector<const Mount*>& same) {
-        const Mount& named = *same.front();
-        const bool excluded = exclude(same);
+    Status judge(DeviceId device, const Found& found) {
+        const Mount& named = *found.mounts.front();
+        const bool excluded = left_out(device, found);
         if (named.read_only()) {
-            plan_.read_only.push_back(named.point);
+            plan_.read_only.push_back(name_of(found, named, Candidate::Reach::path));
         } else if (excluded) {
-            leave(named, "excluded in guest.xml").excluded = true;
+            leave(device, found, "excluded in guest.xml").excluded = true;
         } else if (backing_of(named) == Backing::user_space) {
-            leave(named, "served by a user-space program");
+            leave(device, found, "served by a user-space program");
         } else {
-            return add(device, same);
+            return add(device, found);
         }
         return {};
     }
 
-    Status add(DeviceId device, const std::vector<const Mount*>& same) {
-        const Mount& named = *same.front();
-        Access access = access_of(mounts_, same);
-        const Stack::Depth depth = stack_.depth(device);
+    Status add(DeviceId device, const Found& found) {
+        const Mount& named = *found.mounts.front();
+        Access access = access_of(*found.table, found.mounts);
+        const DeviceStack::Depth depth = stack_.depth(device);
         if (access.problem.empty()) access.problem = depth.problem;
         if (!access.problem.empty()) {
-            leave(named, access.problem);
+            leave(device, found, access.problem);
             return {};
         }
         if (stack_.suspended(device)) {
@@ -221,34 +173,107 @@ private:
         const auto stat_devices = members != facts_.members.end()       ? members->second
                                   : backing_of(named) == Backing::block ? std::vector{device}
                                                                         : std::vector<DeviceId>{};
-        const std::string name = access.candidates.front().point;
-        plan_.targets.push_back({name, named.type, device, depth.level,
-                                 std::move(access.candidates), stat_devices,
-                                 !listed(unfreezable_types, named.type)});
+        const Candidate& first = access.candidates.front();
+        Target target{name_of(found, first.mount, first.reach), named.type, device, depth.level};
+        target.candidates = std::move(access.candidates);
+        target.stat_devices = stat_devices;
+        target.can_freeze = !listed(unfreezable_types, named.type);
+        target.budget = budget_of(device, found);
+        plan_.targets.push_back(std::move(target));
         return {};
     }
 
-    Uncovered& leave(const Mount& mount, std::string note) {
-        plan_.uncovered.push_back({mount.point, mount.type, mount.device, false, std::move(note)});
+    /// Superblocks that no mount table shows: lazily unmounted, but still in use and written.
+    void add_detached() {
+        for (const auto& [device, type] : facts_.live) {
+            if (superblocks_.contains(device) || !facts_.devices.contains(device)) continue;
+            const std::string name =
+                "/dev/" + facts_.devices.at(device).name + " (mounted nowhere)";
+            const auto handle = std::ranges::find(scan_.handles, device, &Handle::device);
+            const DeviceStack::Depth depth = stack_.depth(device);
+            if (handle == scan_.handles.end() || !depth.problem.empty()) {
+                const std::string note =
+                    depth.problem.empty() ? "unmounted, but still in use" : depth.problem;
+                plan_.uncovered.push_back({name, type, device, false, note});
+                continue;
+            }
+            Mount mount;
+            mount.device = device;
+            mount.point = handle->path;
+            mount.type = type;
+            Target target{name, type, device, depth.level};
+            target.candidates = {{mount, Candidate::Reach::handle}};
+            target.stat_devices = {device};
+            target.budget = rules_.mount_budget;
+            plan_.targets.push_back(std::move(target));
+        }
+    }
+
+    void name_listeners() {
+        std::set<DeviceId> frozen;
+        for (const Target& target : plan_.targets) frozen.insert(target.device);
+        for (Target& target : plan_.targets) {
+            const Listener* listener =
+                predict_hang(scan_.listeners, target.device, frozen, mount_devices_);
+            if (listener == nullptr) continue;
+            target.listener = listener->process + " (pid " + std::to_string(listener->pid) + ")";
+            const bool shorter =
+                target.budget == os::Nanoseconds::zero() || target.budget > listener_budget_max;
+            if (shorter) target.budget = listener_budget_max;
+        }
+    }
+
+    /// Told apart where two filesystems have one mount point.
+    static std::string name_of(const Found& found, const Mount& mount, Candidate::Reach reach) {
+        if (reach == Candidate::Reach::hidden) return mount.point + " (hidden)";
+        if (found.elsewhere == nullptr) return mount.point;
+        return mount.point + " (in " + found.elsewhere->process + ", pid " +
+               std::to_string(found.elsewhere->pid) + ")";
+    }
+
+    Uncovered& leave(DeviceId device, const Found& found, std::string note) {
+        const Mount& mount = *found.mounts.front();
+        plan_.uncovered.push_back({name_of(found, mount, Candidate::Reach::path), mount.type,
+                                   device, false, std::move(note)});
         return plan_.uncovered.back();
     }
 
-    bool exclude(const std::vector<const Mount*>& same) {
-        bool excluded = false;
-        for (const Mount* mount : same) {
-            if (std::ranges::find(rules_.exclude, mount->point) == rules_.exclude.end()) continue;
-            matched_.insert(mount->point);
-            excluded = true;
+    bool left_out(DeviceId device, const Found& found) {
+        const bool included = rules_.include.empty() || any_match(rules_.include, device, found);
+        return any_match(rules_.exclude, device, found) || !included;
+    }
+
+    bool any_match(const std::vector<Pattern>& rules, DeviceId device, const Found& found) {
+        bool any = false;
+        for (const Pattern& rule : rules) {
+            if (!matches(rule, found.mounts, identity(device))) continue;
+            matched_.insert(&rule);
+            any = true;
         }
-        return excluded;
+        return any;
+    }
+
+    os::Nanoseconds budget_of(DeviceId device, const Found& found) const {
+        const auto rule = std::ranges::find_if(rules_.budgets, [&](const MountBudget& entry) {
+            return matches(entry.which, found.mounts, identity(device));
+        });
+        return rule == rules_.budgets.end() ? rules_.mount_budget : rule->budget;
+    }
+
+    Identity identity(DeviceId device) const {
+        const auto known = facts_.identities.find(device);
+        return known == facts_.identities.end() ? Identity{} : known->second;
     }
 
     const MountTable& mounts_;
     const FreezeRules& rules_;
     const SysfsFacts& facts_;
-    Stack stack_;
+    const ProcessScan& scan_;
+    DeviceStack stack_;
+    Superblocks superblocks_;
+    std::map<int, DeviceId> mount_devices_;
     FreezePlan plan_;
-    std::set<std::string> matched_;
+    std::set<const Pattern*> matched_;
 };
 
 }  // namespace
@@ -261,8 +286,8 @@ Backing backing_of(const Mount& mount) {
 }
 
 Result<FreezePlan> plan_freeze(const MountTable& mounts, const SysfsFacts& facts,
-                               const FreezeRules& rules) {
-    return Planner{mounts, facts, rules}.run();
+                               const FreezeRules& rules, const ProcessScan& scan) {
+    return Planner{mounts, facts, rules, scan}.run();
 }
 
 }  // namespace stillpoint::linux_guest

@@ -86,10 +86,28 @@ std::vector<DeviceId> btrfs_members(const fs::path& sysfs, const std::string& so
     return number ? std::vector{*number} : std::vector<DeviceId>{};
 }
 
+/// These drivers keep a folder for each superblock, named like its device.
+void read_live(const fs::path& sysfs, SysfsFacts& facts) {
+    for (const char* type : {"ext4", "xfs", "f2fs"}) {
+        for (const fs::path& entry : entries(sysfs / "fs" / type)) {
+            const auto device = device_of(sysfs / "class" / "block" / entry.filename());
+            if (!device) continue;
+            facts.live[*device] = type;
+            read_stack(sysfs, *device, facts);
+        }
+    }
+}
+
 }  // namespace
 
 SysfsFacts read_sysfs(const MountTable& mounts, const std::string& sysfs) {
     SysfsFacts facts;
+    add_sysfs(facts, mounts, sysfs);
+    read_live(sysfs, facts);
+    return facts;
+}
+
+void add_sysfs(SysfsFacts& facts, const MountTable& mounts, const std::string& sysfs) {
     for (const Mount& mount : mounts.mounts()) {
         const Backing backing = backing_of(mount);
         if (backing == Backing::block) read_stack(sysfs, mount.device, facts);
@@ -98,7 +116,6 @@ SysfsFacts read_sysfs(const MountTable& mounts, const std::string& sysfs) {
         facts.members[mount.device] = btrfs_members(sysfs, mount.source);
         for (const DeviceId member : facts.members[mount.device]) read_stack(sysfs, member, facts);
     }
-    return facts;
 }
 
 }  // namespace stillpoint::linux_guest

@@ -4,6 +4,7 @@
 
 #include "hooks/strict_xml.hpp"
 #include "os/fd.hpp"
+#include "service/freeze_config.hpp"
 
 namespace stillpoint::linux_guest {
 namespace {
@@ -51,21 +52,7 @@ private:
     }
 
     Status read_freeze(const XMLElement& element) {
-        SP_TRY(only_attributes(element, {"budget", "exclude"}));
-        SP_TRY(duration(element, "budget", config_.freeze_budget,
-                        {freeze_budget_min, freeze_budget_max}));
-        if (element.Attribute("exclude") != nullptr) {
-            SP_ASSIGN(std::string excluded, path(element, "exclude"));
-            config_.rules.exclude.push_back(std::move(excluded));
-        }
-        return children(element, {{"exclude", &Reader::read_exclude}}, "exclude");
-    }
-
-    Status read_exclude(const XMLElement& element) {
-        SP_TRY(only_attributes(element, {"path"}));
-        SP_ASSIGN(std::string excluded, path(element, "path"));
-        config_.rules.exclude.push_back(std::move(excluded));
-        return children(element, {});
+        return read_freeze_config(*this, element, config_);
     }
 
     Status read_hooks(const XMLElement& element) {

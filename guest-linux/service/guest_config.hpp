@@ -17,6 +17,8 @@ inline constexpr os::Nanoseconds freeze_budget_max =
     std::chrono::seconds{30};  // the kernel complains at 120 s
 inline constexpr os::Nanoseconds freeze_budget_default = std::chrono::seconds{5};
 
+inline constexpr os::Nanoseconds mount_budget_min = std::chrono::milliseconds{100};
+
 /// What guest.xml says; the defaults are those of an absent or empty file.
 struct GuestConfig {
     os::Nanoseconds freeze_budget =
@@ -28,10 +30,16 @@ struct GuestConfig {
 
 /// Every element and attribute of guest.xml, "element" or "element@attribute": the manual page is
 /// tested against it.
-inline constexpr std::array<std::string_view, 14> guest_config_keys{
-    "guest",        "freeze",       "freeze@budget", "freeze@exclude", "exclude",
-    "exclude@path", "hooks",        "pre",           "pre@command",    "pre@timeout",
-    "post",         "post@command", "post@timeout",  "argument"};
+inline constexpr std::array<std::string_view, 33> guest_config_keys{
+    "guest",         "freeze",         "freeze@budget", "freeze@mount-budget",
+    "freeze@mode",   "freeze@exclude", "include",       "include@path",
+    "include@glob",  "include@uuid",   "include@label", "include@type",
+    "exclude",       "exclude@path",   "exclude@glob",  "exclude@uuid",
+    "exclude@label", "exclude@type",   "mount",         "mount@path",
+    "mount@glob",    "mount@uuid",     "mount@label",   "mount@type",
+    "mount@budget",  "hooks",          "pre",           "pre@command",
+    "pre@timeout",   "post",           "post@command",  "post@timeout",
+    "argument"};
 
 /// Strict: an unknown element or attribute or a wrong value is an error with file, line and what is
 /// accepted instead.

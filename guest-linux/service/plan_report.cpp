@@ -82,7 +82,7 @@ std::string plan_text(const FreezePlan& plan) {
                 padded(left.device.text(), 0) + left.note + '\n';
     }
     for (const std::string& entry : plan.unmatched) {
-        text += "note    exclude " + entry + " is no mount point of a block filesystem\n";
+        text += "note    " + entry + " in guest.xml matches no block filesystem\n";
     }
     return text.empty() ? "no writable block filesystem is mounted\n" : text;
 }

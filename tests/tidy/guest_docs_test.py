@@ -39,7 +39,7 @@ class GuestPages(unittest.TestCase):
     def test_every_key_of_guest_xml_is_documented(self):
         source = (ROOT / "guest-linux/service/guest_config.hpp").read_text()
         table = source.split("guest_config_keys{")[1].split("}")[0]
-        keys = re.findall(r'"([a-z]+)(?:@([a-z]+))?"', table)
+        keys = re.findall(r'"([a-z]+)(?:@([a-z-]+))?"', table)
         self.assertGreater(len(keys), 10)
         page = man("stillpoint-guest.xml.5")
         for element, attribute in keys:
@@ -49,12 +49,14 @@ class GuestPages(unittest.TestCase):
             self.assertIn(attribute, headline)
 
     def test_the_reader_knows_no_other_keys(self):
-        config = ROOT / "guest-linux/service/guest_config.cpp"
-        names = set(re.findall(r'\{"([a-z]+)", &Reader::', config.read_text()))
+        sources = [ROOT / "guest-linux/service" / name
+                   for name in ("guest_config.cpp", "freeze_config.cpp")]
+        names = {name for source in sources
+                 for name in re.findall(r'[{(]"([a-z]+)", &Reader::', source.read_text())}
         header = (ROOT / "guest-linux/service/guest_config.hpp").read_text()
         table = header.split("guest_config_keys{")[1].split("}")[0]
         self.assertEqual(names | {"guest"}, {key.split("@")[0]
-                                             for key in re.findall(r'"([a-z@]+)"', table)})
+                                             for key in re.findall(r'"([a-z@-]+)"', table)})
 
 
 if __name__ == "__main__":

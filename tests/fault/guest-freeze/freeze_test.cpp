@@ -1,5 +1,8 @@
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <linux/fs.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -83,10 +86,12 @@ TEST_CASE("guest-freeze: writers are blocked from freeze to thaw and the evidenc
     CHECK(world.no_process_left());
 }
 
-TEST_CASE("guest-freeze: a foreign freeze is respected and ours is rolled back") {
+TEST_CASE("guest-freeze: a foreign freeze is respected; strict rolls ours back") {
     World world;
     REQUIRE(world.two.foreign_freeze() == 0);
-    FreezeRun run = FreezeRun::start(plan_below(world.folder.path()), world.waiter).value();
+    FreezePlan plan = plan_below(world.folder.path());
+    plan.mode = FreezeMode::strict;
+    FreezeRun run = FreezeRun::start(std::move(plan), world.waiter).value();
     REQUIRE(run.sync(os::boottime() + 10s, world.waiter));
     const Status frozen = run.freeze({}, world.waiter);
     REQUIRE(!frozen);
@@ -104,11 +109,154 @@ TEST_CASE("guest-freeze: a foreign freeze survives the death of the agent's line
     REQUIRE(world.two.foreign_freeze() == 0);
     {
         FreezeRun run = FreezeRun::start(plan_below(world.folder.path()), world.waiter).value();
-        CHECK(!run.freeze({}, world.waiter));
+        CHECK(run.freeze({}, world.waiter));
     }  // never thawed by the agent: the watchdog's work
     CHECK(Writer{world.one.point()}.done_within(slack));
     CHECK(world.no_process_left());
     CHECK(world.two.foreign_thaw() == 0);
+}
+
+TEST_CASE("guest-freeze: best effort goes on without what somebody else has frozen") {
+    World world;
+    REQUIRE(world.two.foreign_freeze() == 0);
+    FreezeRun run = world.frozen();
+    CHECK(!Writer{world.one.point()}.done_within(a_moment));
+    for (const auto& evidence : run.frozen_evidence()) {
+        CHECK(evidence.quiesced == evidence.freezable);
+    }
+    const ThawReport report = run.thaw(world.waiter);
+    CHECK(report.held);
+    CHECK(report.evidence[0].quiesced);
+    CHECK(!report.evidence[1].quiesced);
+    CHECK(!report.evidence[1].freezable);
+    CHECK(report.evidence[1].note == "is frozen by somebody else");
+    CHECK(world.two.foreign_freeze() == EBUSY);
+    CHECK(world.two.foreign_thaw() == 0);
+}
+
+TEST_CASE("guest-freeze: nothing of ours to freeze is no freeze, in either mode") {
+    World world;
+    REQUIRE(world.one.foreign_freeze() == 0);
+    REQUIRE(world.two.foreign_freeze() == 0);
+    FreezeRun run = FreezeRun::start(plan_below(world.folder.path()), world.waiter).value();
+    const Status frozen = run.freeze({}, world.waiter);
+    REQUIRE(!frozen);
+    CHECK(frozen.error().id == "freeze.foreign");
+    CHECK(!run.thaw(world.waiter).held);
+    CHECK(world.one.foreign_freeze() == EBUSY);
+}
+
+TEST_CASE("guest-freeze: strict refuses what is uncovered unless it is excluded") {
+    World world;
+    FreezePlan plan = plan_below(world.folder.path());
+    plan.mode = FreezeMode::strict;
+    plan.uncovered.push_back({"/fuse", "fuseblk", {8, 1}, true, "excluded"});
+    CHECK(FreezeRun::start(FreezePlan{plan}, world.waiter));
+    plan.uncovered.push_back({"/ntfs", "fuseblk", {8, 2}, false, "served by a program"});
+    const auto refused = FreezeRun::start(std::move(plan), world.waiter);
+    REQUIRE(!refused);
+    CHECK(refused.error().id == "freeze.uncovered");
+}
+
+TEST_CASE("guest-freeze: a mount's own budget ends the wait for it") {
+    World world;
+    StuckWriter stuck{world.one.point()};
+    FreezePlan plan = plan_below(world.folder.path());
+    for (Target& target : plan.targets) {
+        if (target.name == world.one.point()) target.budget = 200ms;
+    }
+    FreezeRun run = FreezeRun::start(std::move(plan), world.waiter).value();
+    const Nanoseconds begin = os::boottime();
+    const Status frozen = run.freeze({.freeze = 20s, .hold = 20s}, world.waiter);
+    REQUIRE(!frozen);
+    CHECK(frozen.error().id == "freeze.timeout");
+    CHECK(os::boottime() - begin < 2s);
+    CHECK(!run.thaw(world.waiter).held);
+    CHECK(Writer{world.two.point()}.done_within(slack));
+    stuck.release();
+    CHECK(eventually(slack, [&] { return run.stuck().empty(); }));
+}
+
+TEST_CASE("guest-freeze: a covered mount is frozen, also below a covered folder") {
+    World world;
+    const std::string one = world.one.point();
+    REQUIRE(shell("mount -t tmpfs cover " + one + " && mount -t tmpfs cover " + one));
+    const FreezePlan plan = plan_below(world.folder.path());
+    REQUIRE(plan.targets.size() == 2);
+    CHECK(plan.targets[0].name == one + " (hidden)");
+    FreezeRun run = world.frozen();
+    const ThawReport report = run.thaw(world.waiter);
+    CHECK(report.held);
+    CHECK(report.evidence.size() == 2);
+    CHECK(shell("umount " + one + " && umount " + one));  // they are still there
+    REQUIRE(shell("mount -t tmpfs cover " + world.folder.path().string()));
+    FreezePlan below = plan_below(world.folder.path());
+    CHECK(below.targets.size() == 2);
+    CHECK(below.targets[0].candidates[0].reach == Candidate::Reach::hidden);
+    FreezeRun again = FreezeRun::start(std::move(below), world.waiter).value();
+    CHECK(again.freeze({}, world.waiter));
+    CHECK(shell("umount " + world.folder.path().string()));
+    CHECK(!Writer{world.one.point()}.done_within(a_moment));
+    CHECK(again.thaw(world.waiter).held);
+}
+
+TEST_CASE("guest-freeze: a filesystem mounted in another namespace alone is frozen") {
+    World world;
+    const std::string one = world.one.point();
+    const Elsewhere elsewhere{one};  // has it mounted; here it is not any more
+    REQUIRE(shell("umount " + one));
+    FreezePlan plan = plan_below(world.folder.path());
+    REQUIRE(plan.targets.size() == 2);
+    CHECK(plan.targets[0].name.starts_with(one + " (in "));
+    FreezeRun run = world.frozen();
+    CHECK(elsewhere.foreign_freeze() == EBUSY);
+    CHECK(run.thaw(world.waiter).held);
+    CHECK(elsewhere.foreign_freeze() == 0);
+    CHECK(elsewhere.foreign_thaw() == 0);
+}
+
+TEST_CASE("guest-freeze: a lazily unmounted filesystem is frozen through who uses it") {
+    World world;
+    const std::string one = world.one.point();
+    const os::UniqueFd file{::open((one + "/in-use").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)};
+    REQUIRE(file.valid());
+    REQUIRE(shell("umount -l " + one));
+    FreezePlan plan = plan_of_all();
+    std::erase_if(plan.targets, [](const Target& target) {
+        return target.name.find("(mounted nowhere)") == std::string::npos;
+    });
+    REQUIRE(plan.targets.size() == 1);
+    FreezeRun run = FreezeRun::start(std::move(plan), world.waiter).value();
+    REQUIRE(run.freeze({}, world.waiter));
+    CHECK(::ioctl(file.get(), FIFREEZE, 0) == -1);
+    CHECK(errno == EBUSY);
+    CHECK(run.thaw(world.waiter).held);
+    CHECK(::pwrite(file.get(), "x", 1, 0) == 1);
+}
+
+TEST_CASE("guest-freeze: names with spaces, newlines, UTF-8 and backslashes") {
+    const TempFolder folder;
+    const LoopFs odd{folder.path(), "a b\nc\\040 \u00e9\u4e2d", "ext4"};
+    os::PlainWaiter waiter;
+    const FreezePlan plan = plan_below(folder.path());
+    REQUIRE(plan.targets.size() == 1);
+    CHECK(plan.targets[0].name == odd.point());
+    FreezeRun run = FreezeRun::start(FreezePlan{plan}, waiter).value();
+    REQUIRE(run.freeze({}, waiter));
+    CHECK(!Writer{odd.point()}.done_within(a_moment));
+    CHECK(run.thaw(waiter).held);
+}
+
+TEST_CASE("guest-freeze: 300 bind mounts are one freeze") {
+    World world;
+    const std::string folder = world.folder.path();
+    REQUIRE(shell("for i in $(seq 300); do mkdir -p " + folder + "/b$i && mount --bind " +
+                  world.one.point().string() + " " + folder + "/b$i || exit 1; done"));
+    CHECK(plan_below(world.folder.path()).targets.size() == 2);
+    FreezeRun run = world.frozen();
+    CHECK(!Writer{world.folder.path() / "b299"}.done_within(a_moment));
+    CHECK(run.thaw(world.waiter).held);
+    CHECK(shell("for i in $(seq 300); do umount " + folder + "/b$i; done"));
 }
 
 TEST_CASE("guest-freeze: somebody else's thaw in the window costs the claim") {

@@ -17,6 +17,8 @@
 #include <map>
 #include <stdexcept>
 
+#include "freeze/freeze_engine.hpp"
+
 namespace stillpoint::test {
 namespace {
 
@@ -25,6 +27,10 @@ using namespace linux_guest;
 int on_folder(const fs::path& folder, unsigned long request) {
     const os::UniqueFd fd{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     return ::ioctl(fd.get(), request, 0) == 0 ? 0 : errno;
+}
+
+std::string quoted(const fs::path& path) {
+    return "'" + path.string() + "'";
 }
 
 bool writes_a_file(const fs::path& folder) {
@@ -59,9 +65,9 @@ LoopFs::LoopFs(const fs::path& folder, const std::string& name, const std::strin
     : image_(folder / (name + ".img")), point_(folder / name) {
     const std::string size = type == "xfs" ? "400M" : "64M";
     fs::create_directories(point_);
-    const bool made = shell("truncate -s " + size + " " + image_.string()) &&
-                      shell("mkfs." + type + " -q " + image_.string()) &&
-                      shell("mount -o loop " + image_.string() + " " + point_.string());
+    const bool made = shell("truncate -s " + size + " " + quoted(image_)) &&
+                      shell("mkfs." + type + " -q " + quoted(image_)) &&
+                      shell("mount -o loop " + quoted(image_) + " " + quoted(point_));
     if (!made) throw std::runtime_error("cannot mount a " + type + " on a loop device");
 }
 
@@ -69,7 +75,7 @@ LoopFs::~LoopFs() {
     // After a test that failed something may still be frozen, and would stay so for good.
     while (foreign_thaw() == 0) {
     }
-    shell("umount " + point_.string() + " || umount -l " + point_.string());
+    shell("umount " + quoted(point_) + " || umount -l " + quoted(point_));
     std::error_code ignored;
     fs::remove(image_, ignored);
 }
@@ -137,16 +143,47 @@ StuckWriter::~StuckWriter() {
     ::waitpid(pid_, nullptr, 0);
 }
 
+FreezePlan plan_of_all() {
+    SystemFreezeEngine engine{{}};
+    return engine.plan().value();
+}
+
 FreezePlan plan_below(const fs::path& folder) {
-    const std::string text = os::read_file("/proc/self/mountinfo", mountinfo_bytes_max).value();
-    const MountTable mounts = MountTable::parse(text).value();
-    FreezePlan plan = plan_freeze(mounts, read_sysfs(mounts), {}).value();
+    FreezePlan plan = plan_of_all();
     const auto foreign = [&](const auto& entry) {
         return !entry.name.starts_with(folder.string() + "/");
     };
     std::erase_if(plan.targets, foreign);
     std::erase_if(plan.uncovered, foreign);
     return plan;
+}
+
+Elsewhere::Elsewhere(fs::path point) : point_(std::move(point)) {
+    os::FdPair ready = os::make_pipe().value();
+    pid_ = ::fork();
+    if (pid_ == 0) {
+        const char done = ::unshare(CLONE_NEWNS) == 0 ? 'y' : 'n';
+        if (::write(ready.second.get(), &done, 1) != 1) ::_exit(1);
+        for (;;) ::pause();
+    }
+    char done = 0;
+    if (::read(ready.first.get(), &done, 1) != 1 || done != 'y')
+        throw std::runtime_error("unshare");
+}
+
+Elsewhere::~Elsewhere() {
+    while (foreign_thaw() == 0) {
+    }
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+}
+
+int Elsewhere::foreign_freeze() const {
+    return on_folder("/proc/" + std::to_string(pid_) + "/root" + point_.string(), FIFREEZE);
+}
+
+int Elsewhere::foreign_thaw() const {
+    return on_folder("/proc/" + std::to_string(pid_) + "/root" + point_.string(), FITHAW);
 }
 
 std::vector<pid_t> processes_named(const std::string& name, pid_t parent) {

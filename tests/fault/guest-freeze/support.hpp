@@ -40,6 +40,21 @@ private:
     fs::path point_;
 };
 
+/// A process in a mount namespace of its own, with a copy of all mounts of the moment.
+class Elsewhere {
+public:
+    explicit Elsewhere(fs::path point);
+    Elsewhere(const Elsewhere&) = delete;
+    Elsewhere& operator=(const Elsewhere&) = delete;
+    ~Elsewhere();
+    [[nodiscard]] int foreign_freeze() const;
+    [[nodiscard]] int foreign_thaw() const;
+
+private:
+    fs::path point_;
+    pid_t pid_ = -1;
+};
+
 /// A private temporary folder.
 class TempFolder {
 public:
@@ -87,6 +102,8 @@ private:
 /// A plan for exactly the filesystems below `folder`: nothing of the machine itself is ever
 /// touched.
 linux_guest::FreezePlan plan_below(const fs::path& folder);
+/// Everything: for looking at, or for picking from.
+linux_guest::FreezePlan plan_of_all();
 
 /// Children and grandchildren of `parent` with that name, e.g. "sp-watchdog".
 std::vector<pid_t> processes_named(const std::string& name, pid_t parent);

@@ -42,7 +42,11 @@ TEST_CASE("guest-linux/config: every key is read") {
     const auto config = parse_guest_config(R"(<?xml version="1.0"?>
 <guest>
   <!-- a comment -->
-  <freeze budget="2500ms" exclude="/mnt/scratch"><exclude path="/mnt/a b"/></freeze>
+  <freeze budget="2500ms" mount-budget="2s" mode="strict" exclude="/mnt/scratch">
+    <exclude path="/mnt/a b"/><exclude uuid="0A-0B"/>
+    <include glob="/mnt/*"/><include label="data"/>
+    <mount type="xfs" budget="900ms"/>
+  </freeze>
   <hooks>
     <pre command="/usr/local/bin/before" timeout="2min">
       <argument>--name</argument><argument>a &amp; b</argument><argument/>
@@ -53,7 +57,17 @@ TEST_CASE("guest-linux/config: every key is read") {
                                            "g.xml")
                             .value();
     CHECK(config.freeze_budget == 2500ms);
-    CHECK(config.rules.exclude == std::vector<std::string>{"/mnt/scratch", "/mnt/a b"});
+    using By = Pattern::By;
+    CHECK(config.rules.exclude == std::vector<Pattern>{{By::path, "/mnt/scratch"},
+                                                       {By::path, "/mnt/a b"},
+                                                       {By::uuid, "0A-0B"}});
+    CHECK(config.rules.include == std::vector<Pattern>{{By::glob, "/mnt/*"}, {By::label, "data"}});
+    CHECK(config.rules.mode == FreezeMode::strict);
+    CHECK(config.rules.mount_budget == 2s);
+    REQUIRE(config.rules.budgets.size() == 1);
+    CHECK(config.rules.budgets[0].which == Pattern{By::type, "xfs"});
+    CHECK(config.rules.budgets[0].budget == 900ms);
+    CHECK(config.rules.need_identity());
     REQUIRE(config.pre);
     CHECK(config.pre->command == "/usr/local/bin/before");
     CHECK(config.pre->timeout == 2min);
@@ -68,12 +82,22 @@ TEST_CASE("guest-linux/config: errors name file, line and what is accepted") {
     CHECK(holds(refusal("<guest>\n <frieze/>\n</guest>"),
                 "g.xml:2: unknown element <frieze> in <guest>; accepted: freeze, hooks"));
     CHECK(holds(refusal("<guest>\n\n<freeze budgets=\"5s\"/></guest>"),
-                "g.xml:3: unknown attribute budgets of <freeze>; accepted: budget, exclude"));
+                "g.xml:3: unknown attribute budgets of <freeze>; accepted: budget, mount-budget"));
     CHECK(holds(refusal("<guest x='1'/>"), "accepted: nothing"));
     CHECK(holds(refusal("<guest><freeze budget='5'/></guest>"), "a duration from 1s to 30s"));
     CHECK(holds(refusal("<guest><freeze budget='31s'/></guest>"), "31s"));
     CHECK(holds(refusal("<guest><freeze exclude='mnt'/></guest>"), "must be an absolute path"));
     CHECK(holds(refusal("<guest><freeze/><freeze/></guest>"), "stands twice"));
+    CHECK(holds(refusal("<guest><freeze mode='lax'/></guest>"), "strict or best-effort"));
+    CHECK(holds(refusal("<guest><freeze mount-budget='1ms'/></guest>"), "mount-budget"));
+    for (const char* wrong : {"<exclude/>", "<include uuid=''/>", "<exclude path='/a' type='x'/>",
+                              "<mount budget='1s'/>"}) {
+        CAPTURE(wrong);
+        const std::string xml = std::string("<guest><freeze>") + wrong + "</freeze></guest>";
+        CHECK(holds(refusal(xml), "exactly one of path, glob, uuid, label, type"));
+    }
+    CHECK(holds(refusal("<guest><freeze><mount path='/a'/></freeze></guest>"), "needs a budget"));
+    CHECK(holds(refusal("<guest><freeze><exclude glob='a*'/></freeze></guest>"), "absolute"));
     CHECK(holds(refusal("<guest>text</guest>"), "unexpected text in <guest>"));
     CHECK(holds(refusal("<guest><hooks><pre/></hooks></guest>"), "command of <pre>"));
     CHECK(holds(refusal("<guest><hooks><pre command='x'/></hooks></guest>"), "absolute"));

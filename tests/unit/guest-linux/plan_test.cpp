@@ -4,6 +4,7 @@
 
 using namespace stillpoint;
 using namespace stillpoint::linux_guest;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -20,9 +21,11 @@ public:
         return *this;
     }
     Result<FreezePlan> plan(FreezeRules rules = {}) const {
-        return plan_freeze(MountTable::parse(text_).value(), facts, rules);
+        return plan_freeze(table(), facts, rules, scan);
     }
+    MountTable table() const { return MountTable::parse(text_).value(); }
     SysfsFacts facts;
+    ProcessScan scan;
 
 private:
     void line(const std::string& text, int parent) {
@@ -44,6 +47,14 @@ std::string order(const FreezePlan& plan) {
         text += std::to_string(target.level) + target.name + " ";
     }
     return text;
+}
+
+Pattern path(std::string text) {
+    return {Pattern::By::path, std::move(text)};
+}
+
+FreezeRules without(std::vector<Pattern> exclude) {
+    return {.exclude = std::move(exclude)};
 }
 
 BlockDevice loop(std::string file) {
@@ -70,7 +81,7 @@ TEST_CASE("guest-linux/plan: each writable block filesystem once, nothing else")
     const FreezePlan plan = world.plan().value();
     CHECK(order(plan) == "0/ 0/data 0/sub1 ");
     CHECK(plan.targets[1].candidates.size() == 2);
-    CHECK(plan.targets[1].candidates[0].point == "/data");
+    CHECK(plan.targets[1].candidates[0].mount.point == "/data");
     CHECK(plan.read_only == std::vector<std::string>{"/snap", "/cold"});
     CHECK(plan.uncovered.empty());
 }
@@ -85,12 +96,12 @@ TEST_CASE("guest-linux/plan: a block filesystem served by a program is named, ne
 TEST_CASE("guest-linux/plan: exclusion works through any mount point of the filesystem") {
     World world;
     world.mount("254:16 / /data xfs rw").mount("254:16 /part /bind xfs rw");
-    const FreezePlan plan = world.plan({{"/bind", "/nowhere"}}).value();
+    const FreezePlan plan = world.plan(without({path("/bind"), path("/nowhere")})).value();
     CHECK(order(plan) == "0/ ");
     REQUIRE(plan.uncovered.size() == 1);
     CHECK(plan.uncovered[0].excluded);
     CHECK(plan.uncovered[0].name == "/data");
-    CHECK(plan.unmatched == std::vector<std::string>{"/nowhere"});
+    CHECK(plan.unmatched == std::vector<std::string>{"path=\"/nowhere\""});
 }
 
 TEST_CASE("guest-linux/plan: what lies on a loop device is frozen before what holds its file") {
@@ -104,7 +115,7 @@ TEST_CASE("guest-linux/plan: what lies on a loop device is frozen before what ho
         .device("253:0", over({{253, 1}}));
     CHECK(order(world.plan().value()) == "2/top 1/upper 0/ 0/base ");
     // An excluded one in between still orders the others.
-    CHECK(order(world.plan({{"/upper"}}).value()) == "2/top 0/ 0/base ");
+    CHECK(order(world.plan(without({path("/upper")})).value()) == "2/top 0/ 0/base ");
 }
 
 TEST_CASE("guest-linux/plan: a file on an overlay lies on the overlay's upper filesystem") {
@@ -155,10 +166,11 @@ TEST_CASE("guest-linux/plan: a suspended device refuses the whole freeze, unless
     World world;
     world.mount("253:0 / /lv ext4 rw").device("253:0", {"dm-0", {}, {}, true});
     CHECK(world.plan().error().id == "freeze.suspended");
-    CHECK(world.plan({{"/lv"}}));
+    CHECK(world.plan(without({path("/lv")})));
 }
 
-TEST_CASE("guest-linux/plan: hidden mounts and ways through a network are not opened") {
+TEST_CASE(
+    "guest-linux/plan: a hidden mount is looked under, a way through a network is not taken") {
     World world;
     world
         .mount("254:16 / /cover xfs rw")      // id 11
@@ -166,10 +178,113 @@ TEST_CASE("guest-linux/plan: hidden mounts and ways through a network are not op
         .mount("0:31 / /net nfs rw")          // id 13
         .mount("254:32 / /net/disk ext4 rw", 13);
     const FreezePlan plan = world.plan().value();
-    CHECK(order(plan) == "0/ ");
+    CHECK(order(plan) == "0/ 0/cover (hidden) ");
+    CHECK(plan.targets[1].candidates[0].reach == Candidate::Reach::hidden);
+    REQUIRE(plan.uncovered.size() == 1);
+    CHECK(plan.uncovered[0].note == "reachable only through /net (nfs)");
+}
+
+TEST_CASE("guest-linux/plan: of 300 bind mounts some are kept, the visible ones first") {
+    World world;
+    world.mount("254:16 / /data xfs rw");
+    for (int i = 0; i < 300; ++i) world.mount("254:16 /part /b" + std::to_string(i) + " xfs rw");
+    world.mount("0:30 / /b0 tmpfs rw", 12);
+    const FreezePlan plan = world.plan().value();
+    CHECK(order(plan) == "0/ 0/data ");
+    CHECK(plan.targets[1].candidates.size() == 8);
+    CHECK(plan.targets[1].candidates[0].mount.point == "/data");
+    for (const Candidate& candidate : plan.targets[1].candidates) {
+        CHECK(candidate.reach == Candidate::Reach::path);
+        CHECK(candidate.mount.point != "/b0");
+    }
+}
+
+TEST_CASE("guest-linux/plan: a filesystem of another namespace alone is opened through it") {
+    World world;
+    World other;
+    other.mount("254:16 / /data xfs rw").mount("254:32 / /opt/x ext4 rw");
+    MountTable table = other.table();
+    table.seen_through("/proc/77/root");
+    world.scan.namespaces.push_back({77, "db", table});
+    const FreezePlan plan = world.plan().value();
+    CHECK(order(plan) == "0/ 0/data (in db, pid 77) 0/opt/x (in db, pid 77) ");
+    CHECK(plan.targets[1].candidates.at(0).mount.via == "/proc/77/root");
+    CHECK(plan.targets[0].candidates.at(0).mount.via.empty());
+    // A rule sees the path that holds there.
+    CHECK(order(world.plan(without({path("/data"), path("/opt/x")})).value()) == "0/ ");
+}
+
+TEST_CASE("guest-linux/plan: what is mounted nowhere but in use is frozen or named") {
+    World world;
+    world.device("254:16", {"vdb", {}, {}}).device("254:32", {"vdc", {}, {}});
+    world.facts.live = {{{254, 1}, "ext4"}, {{254, 16}, "xfs"}, {{254, 32}, "ext4"}};
+    world.scan.handles = {{"/proc/9/fd/3", {254, 16}}};
+    const FreezePlan plan = world.plan().value();
+    CHECK(order(plan) == "0/ 0/dev/vdb (mounted nowhere) ");
+    CHECK(plan.targets[1].candidates.at(0).reach == Candidate::Reach::handle);
+    REQUIRE(plan.uncovered.size() == 1);
+    CHECK(plan.uncovered[0].name == "/dev/vdc (mounted nowhere)");
+    CHECK(!plan.uncovered[0].excluded);
+}
+
+TEST_CASE("guest-linux/plan: rules by glob, UUID, label and type; the root as any other") {
+    World world;
+    world.mount("254:16 / /mnt/a xfs rw")
+        .mount("254:32 / /mnt/b ext4 rw")
+        .mount("254:48 / /mnt/b/c vfat rw", 12);
+    world.facts.identities[{254, 32}] = {"0a0b-CD", "backup disk"};
+    using By = Pattern::By;
+    const auto left = [&](const Pattern& rule) {
+        return order(world.plan(without({rule})).value());
+    };
+    CHECK(left({By::glob, "/mnt/*"}) == "0/ 0/mnt/b/c ");
+    CHECK(left({By::glob, "/mnt/*/c"}) == "0/ 0/mnt/a 0/mnt/b ");
+    CHECK(left({By::uuid, "0A0B-cd"}) == "0/ 0/mnt/a 0/mnt/b/c ");
+    CHECK(left({By::label, "backup disk"}) == "0/ 0/mnt/a 0/mnt/b/c ");
+    CHECK(left({By::label, "backup"}) == "0/ 0/mnt/a 0/mnt/b 0/mnt/b/c ");
+    CHECK(left({By::type, "ext4"}) == "0/mnt/a 0/mnt/b/c ");
+    CHECK(left(path("/")) == "0/mnt/a 0/mnt/b 0/mnt/b/c ");
+}
+
+TEST_CASE("guest-linux/plan: with includes all else is excluded, and exclude wins") {
+    World world;
+    world.mount("254:16 / /mnt/a xfs rw").mount("254:32 / /mnt/b ext4 rw");
+    FreezeRules rules;
+    rules.include = {{Pattern::By::glob, "/mnt/*"}, path("/nowhere")};
+    rules.exclude = {path("/mnt/b")};
+    const FreezePlan plan = world.plan(rules).value();
+    CHECK(order(plan) == "0/mnt/a ");
     REQUIRE(plan.uncovered.size() == 2);
-    CHECK(plan.uncovered[0].note == "hidden under another mount");
-    CHECK(plan.uncovered[1].note == "reachable only through /net (nfs)");
+    CHECK(plan.uncovered[0].excluded);
+    CHECK(plan.uncovered[1].excluded);
+    CHECK(plan.unmatched == std::vector<std::string>{"path=\"/nowhere\""});
+}
+
+TEST_CASE("guest-linux/plan: budgets of single mounts") {
+    World world;
+    world.mount("254:16 / /mnt/a xfs rw").mount("254:32 / /mnt/b ext4 rw");
+    FreezeRules rules;
+    rules.mount_budget = 3s;
+    rules.budgets = {{path("/mnt/a"), 9s}, {{Pattern::By::type, "xfs"}, 1s}};
+    const FreezePlan plan = world.plan(rules).value();
+    CHECK(plan.targets[0].budget == 3s);
+    CHECK(plan.targets[1].budget == 9s);
+}
+
+TEST_CASE("guest-linux/plan: a permission listener that writes to the set is named") {
+    World world;
+    world.mount("254:16 / /mnt/a xfs rw").mount("254:32 / /mnt/b ext4 rw");  // ids 11 and 12
+    world.scan.listeners = {{5, "idle", {{254, 16}}, {}, {}},
+                            {6, "scanner", {}, {11}, {12}},
+                            {7, "elsewhere", {{254, 32}}, {}, {99}}};
+    FreezePlan plan = world.plan().value();
+    CHECK(plan.targets[1].listener == "scanner (pid 6)");
+    CHECK(plan.targets[1].budget == 2s);
+    CHECK(plan.targets[0].listener.empty());
+    CHECK(plan.targets[2].listener.empty());
+    // What it writes to is left out: then it cannot get stuck.
+    plan = world.plan(without({path("/mnt/b")})).value();
+    CHECK(plan.targets[1].listener.empty());
 }
 
 TEST_CASE("guest-linux/plan: too many filesystems is an error, not a surprise") {
