@@ -5,6 +5,7 @@
 #include <string>
 
 #include "channel/port_finder.hpp"
+#include "hooks/hook_runner.hpp"
 #include "service/agent.hpp"
 #include "service/command_line.hpp"
 #include "service/plan_report.hpp"
@@ -53,7 +54,8 @@ Status serve(const GuestConfig& config, const CommandLine& line) {
     }};
     SystemFreezeEngine freezer{config.rules};
     log.line(Severity::info, "started version=" STILLPOINT_VERSION);
-    Agent{config, {host, freezer, log, stop.get()}}.run();
+    SystemHooks hooks;
+    Agent{config, {host, freezer, hooks, log, stop.get()}}.run();
     log.line(Severity::info, "stopped");
     return {};
 }

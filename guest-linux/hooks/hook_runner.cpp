@@ -1,9 +1,11 @@
 #include "hooks/hook_runner.hpp"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,10 +14,11 @@
 #include <cctype>
 #include <cerrno>
 #include <cstring>
-#include <optional>
+#include <filesystem>
 
 #include "os/fd.hpp"
 #include "os/process.hpp"
+#include "os/users.hpp"
 
 namespace stillpoint::linux_guest {
 namespace {
@@ -25,7 +28,6 @@ using os::Nanoseconds;
 using os::UniqueFd;
 
 constexpr std::size_t job_id_bytes_max = 64;
-constexpr std::size_t note_bytes_max = 200;
 constexpr Nanoseconds kill_max = std::chrono::seconds{1};
 constexpr const char* hook_path =
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -94,14 +96,17 @@ bool plain_id(const std::string& id) {
     });
 }
 
-std::vector<std::string> environment_of(const HookContext& context) {
-    std::vector<std::string> environment{hook_path,
-                                         std::string("STILLPOINT_PHASE=") + text_of(context.phase)};
+std::vector<std::string> environment_of(const HookExecutor::Order& order,
+                                        const std::string& state_folder) {
+    std::vector<std::string> environment{
+        hook_path, std::string("STILLPOINT_PHASE=") + text_of(order.phase),
+        "STILLPOINT_HOOK_DIR=" + order.hook.folder, "STILLPOINT_STATE_DIR=" + state_folder};
     // Text from the host reaches a program of root's: only what cannot mean anything else.
-    if (plain_id(context.job_id)) environment.push_back("STILLPOINT_JOB=" + context.job_id);
-    if (context.phase == HookPhase::post) {
-        environment.push_back(std::string("STILLPOINT_RESULT=") +
-                              (context.success ? "success" : "failure"));
+    if (plain_id(order.job_id)) environment.push_back("STILLPOINT_JOB=" + order.job_id);
+    if (!order.result.empty()) environment.push_back("STILLPOINT_RESULT=" + order.result);
+    for (const auto& [name, value] : order.hook.environment) {
+        if (name == "PATH") environment.front() = "PATH=" + value;
+        if (name != "PATH") environment.push_back(name + "=" + value);
     }
     return environment;
 }
@@ -113,9 +118,23 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
     return out;
 }
 
+/// The ends that the child writes to.
+struct Pipes {
+    UniqueFd output;
+    UniqueFd error;
+};
+
+/// @return errno
+int become_user(const os::User& user) {
+    if (user.uid == ::geteuid()) return 0;
+    if (::setgroups(user.groups.size(), user.groups.data()) != 0) return errno;
+    if (::setresgid(user.gid, user.gid, user.gid) != 0) return errno;
+    return ::setresuid(user.uid, user.uid, user.uid) == 0 ? 0 : errno;
+}
+
 /// The child's side: never returns. The errno of a failed exec goes through `error_fd`.
 [[noreturn]] void become(std::vector<std::string> arguments, std::vector<std::string> environment,
-                         int output_fd, int error_fd) {
+                         const os::User& user, const Pipes& pipes) {
     ::setsid();
     for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
     sigset_t none;
@@ -123,55 +142,58 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
     ::dup2(null, STDIN_FILENO);
-    ::dup2(output_fd, STDOUT_FILENO);
-    ::dup2(output_fd, STDERR_FILENO);
-    const std::array keep{error_fd};
+    ::dup2(pipes.output.get(), STDOUT_FILENO);
+    ::dup2(pipes.output.get(), STDERR_FILENO);
+    const std::array keep{pipes.error.get()};
     os::close_all_except(keep);
     int error = ::chdir("/") == 0 ? 0 : errno;
+    if (error == 0) error = become_user(user);
     if (error == 0) {
         ::execve(arguments.front().c_str(), pointers(arguments).data(),
                  pointers(environment).data());
         error = errno;
     }
-    [[maybe_unused]] const ssize_t told = ::write(error_fd, &error, sizeof error);
+    [[maybe_unused]] const ssize_t told = ::write(pipes.error.get(), &error, sizeof error);
     ::_exit(127);
 }
 
 class Run {
 public:
-    Run(const HookCommand& hook, os::Waiter& waiter) : hook_(hook), waiter_(waiter) {}
+    Run(const HookExecutor::Order& order, os::Waiter& waiter) : order_(order), waiter_(waiter) {}
 
-    HookResult go(const HookContext& context) {
+    HookResult go(const std::string& state_folder) {
         const Nanoseconds begin = boottime();
-        if (Status started = start(context); !started) {
+        if (Status started = start(state_folder); !started) {
             result_.output = started.error().text;
             return std::move(result_);
         }
-        wait(begin + hook_.timeout);
+        wait(begin + order_.timeout);
         drain(output_.get(), tail_);
         result_.output = tail_.take();
         int refused = 0;
         if (::read(refused_.get(), &refused, sizeof refused) == ssize_t{sizeof refused}) {
             result_.end = HookEnd::not_started;
-            result_.output = os::os_error("execute " + hook_.command, refused).text;
+            result_.output = os::os_error("execute " + order_.command.command, refused).text;
         }
         result_.duration = boottime() - begin;
         return std::move(result_);
     }
 
 private:
-    Status start(const HookContext& context) {
+    Status start(const std::string& state_folder) {
+        SP_ASSIGN(const os::User user, os::find_user(order_.command.user));
         SP_ASSIGN(os::FdPair output, os::make_pipe());
         SP_ASSIGN(os::FdPair error, os::make_pipe());
         ::fcntl(output.first.get(), F_SETFL, O_NONBLOCK);
         ::fcntl(error.first.get(), F_SETFL, O_NONBLOCK);
-        std::vector<std::string> arguments{hook_.command};
-        arguments.insert(arguments.end(), hook_.arguments.begin(), hook_.arguments.end());
+        std::vector<std::string> arguments{order_.command.command};
+        arguments.insert(arguments.end(), order_.command.arguments.begin(),
+                         order_.command.arguments.end());
+        const Pipes pipes{std::move(output.second), std::move(error.second)};
         pid_ = ::fork();
-        if (pid_ < 0) return fail(os::os_error("start " + hook_.command, errno));
+        if (pid_ < 0) return fail(os::os_error("start " + order_.command.command, errno));
         if (pid_ == 0) {
-            become(std::move(arguments), environment_of(context), output.second.get(),
-                   error.second.get());
+            become(std::move(arguments), environment_of(order_, state_folder), user, pipes);
         }
         refused_ = std::move(error.first);
         output_ = std::move(output.first);
@@ -218,7 +240,7 @@ private:
         }
     }
 
-    const HookCommand& hook_;
+    const HookExecutor::Order& order_;
     os::Waiter& waiter_;
     ChildSignal child_signal_;
     pid_t pid_ = -1;
@@ -228,49 +250,33 @@ private:
     HookResult result_;
 };
 
-std::string last_line(std::string_view text) {
-    while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.remove_suffix(1);
-    text.remove_prefix(text.rfind('\n') + 1);
-    return std::string(text.substr(0, note_bytes_max));
-}
-
 }  // namespace
 
-std::string HookResult::note() const {
-    std::string how;
-    switch (end) {
-        case HookEnd::exited:
-            how = "exit code " + std::to_string(status);
-            break;
-        case HookEnd::signalled:
-            how = "killed by signal " + std::to_string(status);
-            break;
-        case HookEnd::timed_out:
-            how = "killed at its timeout";
-            break;
-        case HookEnd::cancelled:
-            how = "killed because the backup was cancelled";
-            break;
-        case HookEnd::not_started:
-            how = "not started";
-            break;
+std::string SystemHooks::folder_of(const Hook& hook) const {
+    return state_folder_ + "/" + hook.name;
+}
+
+Status SystemHooks::begin(const Hook& hook) {
+    const std::string folder = folder_of(hook);
+    std::error_code error;
+    std::filesystem::remove_all(folder, error);
+    if (!error) std::filesystem::create_directories(state_folder_, error);
+    if (error) return fail(os::os_error("create " + state_folder_, error.value()));
+    SP_ASSIGN(const os::User user, os::find_user(hook.pre.user));
+    if (::mkdir(folder.c_str(), S_IRWXU) != 0 ||
+        (user.uid != ::geteuid() && ::chown(folder.c_str(), user.uid, user.gid) != 0)) {
+        return fail(os::os_error("create " + folder, errno));
     }
-    const std::string last = last_line(output);
-    return succeeded() || last.empty() ? how : how + ": " + last;
+    return {};
 }
 
-HookResult run_hook(const HookCommand& hook, const HookContext& context, os::Waiter& waiter) {
-    return Run{hook, waiter}.go(context);
+HookResult SystemHooks::execute(const Order& order, os::Waiter& waiter) {
+    return Run{order, waiter}.go(folder_of(order.hook));
 }
 
-serialization::Evidence hook_evidence(const HookCommand& hook, const HookResult& result) {
-    serialization::Evidence evidence;
-    evidence.kind = serialization::EvidenceKind::hook;
-    evidence.name = hook.command;
-    evidence.quiesced = result.succeeded();
-    evidence.duration_ns = result.duration.count();
-    if (!result.succeeded()) evidence.note = result.note();
-    return evidence;
+void SystemHooks::end(const Hook& hook) {
+    std::error_code ignored;  // it is emptied again before the next pre
+    std::filesystem::remove_all(folder_of(hook), ignored);
 }
 
 }  // namespace stillpoint::linux_guest

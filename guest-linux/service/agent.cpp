@@ -1,6 +1,6 @@
 #include "service/agent.hpp"
 
-#include <array>
+#include <algorithm>
 
 namespace stillpoint::linux_guest {
 
@@ -15,6 +15,13 @@ namespace {
 constexpr Nanoseconds round_max = std::chrono::minutes{1};
 
 }  // namespace
+
+Agent::Agent(const GuestConfig& config, const Parts& parts)
+    : config_(config),
+      parts_(parts),
+      hooks_({parts.hooks, boottime, [this](const std::string& line, bool good) {
+                  parts_.log.line(good ? Severity::info : Severity::warning, line);
+              }}) {}
 
 void Agent::run() {
     while (!stopping_ || state_ != State::idle || !actions_.empty()) {
@@ -52,13 +59,23 @@ os::WaitEnd Agent::wait(std::span<pollfd> watched, Nanoseconds until) {
     for (;;) {
         if (timer_passed()) feed(Event::deadline);
         if (!actions_.empty()) return os::WaitEnd::cancelled;
-        for (pollfd& entry : watched) entry.revents = 0;
-        pump(watched, until);
-        for (const pollfd& entry : watched) {
-            if (entry.revents != 0) return os::WaitEnd::ready;
-        }
+        if (pump_once(watched, until)) return os::WaitEnd::ready;
         if (boottime() >= until && actions_.empty()) return os::WaitEnd::timeout;
     }
+}
+
+os::WaitEnd Agent::SteadyWaiter::wait(std::span<pollfd> watched, Nanoseconds until) {
+    for (;;) {
+        if (agent_.pump_once(watched, until)) return os::WaitEnd::ready;
+        if (boottime() >= until) return os::WaitEnd::timeout;
+    }
+}
+
+/// @return true: one of `watched` has an event
+bool Agent::pump_once(std::span<pollfd> watched, Nanoseconds until) {
+    for (pollfd& entry : watched) entry.revents = 0;
+    pump(watched, until);
+    return std::ranges::any_of(watched, [](const pollfd& entry) { return entry.revents != 0; });
 }
 
 /// One poll over what the caller watches, the line and the stop signal.

@@ -4,7 +4,7 @@
 
 #include "channel/host_line.hpp"
 #include "freeze/freeze_engine.hpp"
-#include "hooks/hook_runner.hpp"
+#include "hooks/hook_engine.hpp"
 #include "os/waiter.hpp"
 #include "quiesce/session.hpp"
 #include "serialization/messages.hpp"
@@ -22,10 +22,11 @@ public:
     struct Parts {
         HostLine& line;
         FreezeEngine& freezer;
+        HookExecutor& hooks;
         GuestLog& log;
         int stop_fd;  // readable: end the session cleanly, then return; -1: never
     };
-    Agent(const GuestConfig& config, const Parts& parts) : config_(config), parts_(parts) {}
+    Agent(const GuestConfig& config, const Parts& parts);
 
     /// Serves until stop_fd is readable and nothing is owed any more.
     void run();
@@ -36,6 +37,7 @@ private:
     void feed(quiesce::Event event);
     void carry_out(quiesce::Action action);
     void pump(std::span<pollfd> watched, os::Nanoseconds until);
+    bool pump_once(std::span<pollfd> watched, os::Nanoseconds until);
     void idle_round();
     void take_stop();
     [[nodiscard]] os::Nanoseconds timer() const;
@@ -57,12 +59,23 @@ private:
     void run_post(bool success);
     void start_freeze();
     void start_thaw();
-    HookResult run_logged(const HookCommand& hook, HookContext context,
-                          os::Nanoseconds timeout_max);
+    [[nodiscard]] std::vector<Hook> configured_hooks();
     void keep_thawed(const ThawReport& report, bool asked);
+
+    /// Waits likewise, but is never cancelled: what ends a hook is carried through.
+    class SteadyWaiter final : public os::Waiter {
+    public:
+        explicit SteadyWaiter(Agent& agent) : agent_(agent) {}
+        os::WaitEnd wait(std::span<pollfd> watched, os::Nanoseconds until) override;
+
+    private:
+        Agent& agent_;
+    };
 
     const GuestConfig& config_;
     Parts parts_;
+    HookEngine hooks_;
+    SteadyWaiter steady_{*this};
     quiesce::State state_ = quiesce::State::idle;
     os::Nanoseconds entered_{};            // state_ since
     std::deque<quiesce::Action> actions_;  // decided, not begun
@@ -88,7 +101,6 @@ private:
     os::Nanoseconds hold_until_{};  // boottime; 0: nothing is frozen
     std::optional<Error> freeze_error_;
     bool finish_success_ = false;
-    bool post_owed_ = false;  // a pre hook was started
 };
 
 }  // namespace stillpoint::linux_guest

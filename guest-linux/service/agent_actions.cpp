@@ -38,35 +38,31 @@ void Agent::run_pre() {
         parts_.log.line(Severity::warning,
                         "writing out before the window: " + written.error().text);
     }
-    if (config_.pre && prepare_.wanted == serialization::Level::application && actions_.empty()) {
-        const HookContext context{HookPhase::pre, prepare_.job_id, false};
-        const HookResult result = run_logged(*config_.pre, context, until - boottime());
-        post_owed_ = result.end != HookEnd::not_started;
-        prepared_.evidence.push_back(hook_evidence(*config_.pre, result));
+    if (prepare_.wanted == serialization::Level::application && actions_.empty()) {
+        HookEngine::PreReport report =
+            hooks_.run_pre(configured_hooks(), prepare_.job_id, until, {*this, steady_});
+        prepared_.evidence = std::move(report.evidence);
+        prepared_.freeze_needed = report.freeze_needed;
+        prepared_.refusal = std::move(report.refusal);
     }
     feed(Event::pre_done);
 }
 
 void Agent::run_post(bool success) {
     finished_.job_id = prepare_.job_id;
-    // Cleared first: exactly once, whatever happens while it runs.
-    if (std::exchange(post_owed_, false) && config_.post) {
-        const HookContext context{HookPhase::post, prepare_.job_id, success};
-        const HookResult result = run_logged(*config_.post, context, hook_timeout_max);
-        finished_.evidence.push_back(hook_evidence(*config_.post, result));
-    }
+    finished_.evidence = hooks_.finish(success, steady_);
     feed(Event::post_done);
 }
 
-HookResult Agent::run_logged(const HookCommand& hook, HookContext context,
-                             Nanoseconds timeout_max) {
-    HookCommand limited = hook;
-    limited.timeout = std::max(Nanoseconds::zero(), std::min(hook.timeout, timeout_max));
-    HookResult result = run_hook(limited, context, *this);
-    parts_.log.line(result.succeeded() ? Severity::info : Severity::warning,
-                    std::string(text_of(context.phase)) + " hook ended command=" + hook.command +
-                        " ms=" + in_ms(result.duration) + " result=" + result.note());
-    return result;
+/// As they are configured now: the one of guest.xml, then the folder's.
+std::vector<Hook> Agent::configured_hooks() {
+    HookFolder folder = read_hook_folder(config_.hooks_folder);
+    for (const std::string& name : folder.ignored) {
+        parts_.log.line(Severity::warning,
+                        config_.hooks_folder + "/" + name + " is no hook: its name is not NN-name");
+    }
+    if (config_.hook) folder.hooks.insert(folder.hooks.begin(), *config_.hook);
+    return std::move(folder.hooks);
 }
 
 void Agent::start_freeze() {

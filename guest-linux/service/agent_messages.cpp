@@ -90,7 +90,7 @@ serialization::Welcome Agent::make_welcome() {
     welcome.agent_version = STILLPOINT_VERSION;
     welcome.os = "linux";
     welcome.os_release = os_release();
-    welcome.hooks_configured = config_.pre.has_value();
+    welcome.hooks_configured = !configured_hooks().empty();
     welcome.journal = "clean";
     if (auto volumes = parts_.freezer.volumes()) {
         welcome.volumes = *std::move(volumes);

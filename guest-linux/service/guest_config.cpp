@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "hooks/strict_xml.hpp"
+#include "hooks/hook_file.hpp"
 #include "os/fd.hpp"
 #include "service/freeze_config.hpp"
 
@@ -56,35 +56,17 @@ private:
     }
 
     Status read_hooks(const XMLElement& element) {
-        SP_TRY(only_attributes(element, {}));
-        SP_TRY(children(element, {{"pre", &Reader::read_pre}, {"post", &Reader::read_post}}));
-        if (config_.post && !config_.pre) {
-            return wrong(element.GetLineNum(), "<post> runs only after a <pre>, and there is none");
+        if (element.Attribute("dir") != nullptr) {
+            SP_ASSIGN(config_.hooks_folder, path(element, "dir"));
         }
-        return {};
-    }
-
-    Status read_pre(const XMLElement& element) { return read_hook(element, config_.pre); }
-    Status read_post(const XMLElement& element) { return read_hook(element, config_.post); }
-
-    Status read_hook(const XMLElement& element, std::optional<HookCommand>& hook) {
-        SP_TRY(only_attributes(element, {"command", "timeout"}));
-        SP_ASSIGN(std::string command, path(element, "command"));
-        hook = HookCommand{std::move(command), {}, hook_timeout_default};
-        SP_TRY(duration(element, "timeout", hook->timeout,
-                        {std::chrono::seconds{1}, hook_timeout_max}));
-        arguments_ = &hook->arguments;
-        return children(element, {{"argument", &Reader::read_argument}}, "argument");
-    }
-
-    Status read_argument(const XMLElement& element) {
-        SP_ASSIGN(std::string argument, text(element));
-        arguments_->push_back(std::move(argument));
+        Hook hook;
+        hook.name = guest_config_hook;
+        SP_ASSIGN(const bool found, read_hook_element(*this, element, hook, {"dir"}));
+        if (found) config_.hook = std::move(hook);
         return {};
     }
 
     GuestConfig config_;
-    std::vector<std::string>* arguments_ = nullptr;  // of the hook being read
 };
 
 }  // namespace

@@ -6,12 +6,13 @@
 
 #include "base/result.hpp"
 #include "freeze/plan.hpp"
-#include "hooks/hook.hpp"
+#include "hooks/hook_folder.hpp"
 
 namespace stillpoint::linux_guest {
 
 inline constexpr std::string_view guest_config_path = "/etc/stillpoint/guest.xml";
 inline constexpr std::size_t guest_config_bytes_max = 1u << 20;
+inline constexpr const char* guest_config_hook = "guest.xml";  // its hook's name
 inline constexpr os::Nanoseconds freeze_budget_min = std::chrono::seconds{1};
 inline constexpr os::Nanoseconds freeze_budget_max =
     std::chrono::seconds{30};  // the kernel complains at 120 s
@@ -24,22 +25,41 @@ struct GuestConfig {
     os::Nanoseconds freeze_budget =
         freeze_budget_default;  // longest time frozen, whatever the host asks
     FreezeRules rules;
-    std::optional<HookCommand> pre;
-    std::optional<HookCommand> post;  // only with pre
+    std::string hooks_folder = hooks_folder_default;
+    std::optional<Hook> hook;  // the one that stands in guest.xml itself; runs before the others
 };
 
 /// Every element and attribute of guest.xml, "element" or "element@attribute": the manual page is
-/// tested against it.
-inline constexpr std::array<std::string_view, 33> guest_config_keys{
-    "guest",         "freeze",         "freeze@budget", "freeze@mount-budget",
-    "freeze@mode",   "freeze@exclude", "include",       "include@path",
-    "include@glob",  "include@uuid",   "include@label", "include@type",
-    "exclude",       "exclude@path",   "exclude@glob",  "exclude@uuid",
-    "exclude@label", "exclude@type",   "mount",         "mount@path",
-    "mount@glob",    "mount@uuid",     "mount@label",   "mount@type",
-    "mount@budget",  "hooks",          "pre",           "pre@command",
-    "pre@timeout",   "post",           "post@command",  "post@timeout",
-    "argument"};
+/// tested against it. What <hooks> may hold: hook_file_keys.
+inline constexpr std::array<std::string_view, 29> guest_config_keys{"guest",
+                                                                    "freeze",
+                                                                    "freeze@budget",
+                                                                    "freeze@mount-budget",
+                                                                    "freeze@mode",
+                                                                    "freeze@exclude",
+                                                                    "include",
+                                                                    "include@path",
+                                                                    "include@glob",
+                                                                    "include@uuid",
+                                                                    "include@label",
+                                                                    "include@type",
+                                                                    "exclude",
+                                                                    "exclude@path",
+                                                                    "exclude@glob",
+                                                                    "exclude@uuid",
+                                                                    "exclude@label",
+                                                                    "exclude@type",
+                                                                    "mount",
+                                                                    "mount@path",
+                                                                    "mount@glob",
+                                                                    "mount@uuid",
+                                                                    "mount@label",
+                                                                    "mount@type",
+                                                                    "mount@budget",
+                                                                    "hooks",
+                                                                    "hooks@dir",
+                                                                    "hooks@on-failure",
+                                                                    "hooks@freeze-needed"};
 
 /// Strict: an unknown element or attribute or a wrong value is an error with file, line and what is
 /// accepted instead.

@@ -145,11 +145,13 @@ struct Prepared {
     std::string job_id;
     std::vector<Evidence> evidence;  // one per hook (pre) or writer
     bool freeze_needed = true;       // false when the hooks declare it unnecessary
+    std::string refusal;  // a hook that failed and may not: no recovery point is to be kept
     template <class V, class S>
     static void fields(V& v, S& s) {
         v("job_id", s.job_id);
         v("evidence", s.evidence);
         v("freeze_needed", s.freeze_needed);
+        v("refusal", s.refusal);
     }
 };
 

@@ -45,7 +45,7 @@ std::vector<Message> sample_messages() {
                 volumes(),
                 true,
                 "post hooks owed for job 0192f0c4a7b87d1e8f3a5b6c7d8e9f00"},
-        Prepared{"0192f0c4a7b87d1e8f3a5b6c7d8e9f00", hooks(), false},
+        Prepared{"0192f0c4a7b87d1e8f3a5b6c7d8e9f00", hooks(), false, "hook 50-db: exit code 1"},
         Frozen{"00112233445566778899aabbccddeeff", 5'000'000'001, 5'012'345'679, filesystems()},
         Thawed{"00112233445566778899aabbccddeeff", true, 5'000'000'001, 5'012'345'679,
                5'040'000'000, 5'043'210'987, filesystems()},

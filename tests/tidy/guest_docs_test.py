@@ -21,6 +21,12 @@ def man(name):
     return (ROOT / "docs/man" / name).read_text().replace("\\-", "-").replace("\\(dq", '"')
 
 
+def keys_of(header, table):
+    """The entries of a table of "element" and "element@attribute" in a header."""
+    text = (ROOT / "guest-linux" / header).read_text()
+    return re.findall(r'"([a-z]+(?:@[a-z-]+)?)"', text.split(table + "{")[1].split("}")[0])
+
+
 class GuestPages(unittest.TestCase):
     def test_every_option_and_command_of_help_is_documented_and_no_other(self):
         told = set(re.findall(r"(?<![\w-])(--[a-z-]+|-[a-z])\b", help_text()))
@@ -36,27 +42,30 @@ class GuestPages(unittest.TestCase):
             self.assertEqual(done.returncode, 2, words)
             self.assertIn("--help", done.stderr)
 
-    def test_every_key_of_guest_xml_is_documented(self):
-        source = (ROOT / "guest-linux/service/guest_config.hpp").read_text()
-        table = source.split("guest_config_keys{")[1].split("}")[0]
-        keys = re.findall(r'"([a-z]+)(?:@([a-z-]+))?"', table)
-        self.assertGreater(len(keys), 10)
-        page = man("stillpoint-guest.xml.5")
-        for element, attribute in keys:
-            headline = next((line for line in page.splitlines()
+    def check_keys(self, header, table, page):
+        keys = keys_of(header, table)
+        self.assertGreater(len(keys), 9)
+        for element, _, attribute in (key.partition("@") for key in keys):
+            headline = next((line for line in man(page).splitlines()
                              if re.match(r"\.(B|BI) \"?<" + element + r"\b", line)), None)
             self.assertIsNotNone(headline, element)
-            self.assertIn(attribute, headline)
+            self.assertIn(attribute, man(page) if element == "pre" else headline)
 
-    def test_the_reader_knows_no_other_keys(self):
-        sources = [ROOT / "guest-linux/service" / name
-                   for name in ("guest_config.cpp", "freeze_config.cpp")]
-        names = {name for source in sources
-                 for name in re.findall(r'[{(]"([a-z]+)", &Reader::', source.read_text())}
-        header = (ROOT / "guest-linux/service/guest_config.hpp").read_text()
-        table = header.split("guest_config_keys{")[1].split("}")[0]
-        self.assertEqual(names | {"guest"}, {key.split("@")[0]
-                                             for key in re.findall(r'"([a-z@-]+)"', table)})
+    def test_every_key_of_guest_xml_is_documented(self):
+        self.check_keys("service/guest_config.hpp", "guest_config_keys", "stillpoint-guest.xml.5")
+
+    def test_every_key_of_hook_xml_is_documented(self):
+        self.check_keys("hooks/hook_file.hpp", "hook_file_keys", "stillpoint-hooks.5")
+
+    def test_the_readers_know_no_other_elements(self):
+        for sources, header, table, root in (
+                (("service/guest_config", "service/freeze_config"),
+                 "service/guest_config.hpp", "guest_config_keys", "guest"),
+                (("hooks/hook_file",), "hooks/hook_file.hpp", "hook_file_keys", "hook")):
+            text = "".join((ROOT / f"guest-linux/{source}.cpp").read_text() for source in sources)
+            names = set(re.findall(r'[{(]"([a-z]+)",\s*(?:&Reader::|command\(|\[)', text))
+            self.assertEqual(names | {root}, {key.split("@")[0]
+                                              for key in keys_of(header, table)})
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "hooks/hook_runner.hpp"
 #include "service/agent.hpp"
 
 namespace stillpoint::test {
@@ -34,7 +35,7 @@ serialization::Evidence filesystem(const std::string& name, bool quiesced, std::
     return evidence;
 }
 
-int serve(const GuestConfig& config, FakeEngine& engine, const std::string& socket) {
+int serve(const GuestConfig& config, FakeEngine& engine, const fs::path& folder) {
     ::signal(SIGPIPE, SIG_IGN);
     sigset_t stop;
     ::sigemptyset(&stop);
@@ -43,8 +44,9 @@ int serve(const GuestConfig& config, FakeEngine& engine, const std::string& sock
     const os::UniqueFd signals{::signalfd(-1, &stop, SFD_CLOEXEC)};
     const os::UniqueFd null{::open("/dev/null", O_WRONLY | O_CLOEXEC)};
     GuestLog log{null.get(), Severity::info};
-    HostLine line{[&]() -> Result<std::string> { return socket; }};
-    Agent{config, {line, engine, log, signals.get()}}.run();
+    HostLine line{[&]() -> Result<std::string> { return folder / "port"; }};
+    SystemHooks hooks{folder / "state"};
+    Agent{config, {line, engine, hooks, log, signals.get()}}.run();
     return 0;
 }
 
@@ -119,12 +121,11 @@ AgentHost::AgentHost() {
 
 void AgentHost::start(const GuestConfig& config, FakeEngine::Mood mood) {
     const fs::path record = folder_ / "record";
-    const std::string socket = folder_ / "port";
     agent_ = ::fork();
     if (agent_ == 0) {
         listener_.reset();
         FakeEngine engine{mood, record};
-        ::_exit(serve(config, engine, socket));
+        ::_exit(serve(config, engine, folder_));
     }
     accept();
 }
@@ -213,7 +214,10 @@ HookCommand AgentHost::hook(const std::string& word, const std::string& body) {
                         << (folder_ / "record").string() << "\n"
                         << body << "\n";
     fs::permissions(path, fs::perms::owner_all);
-    return {path, {}, 20s};
+    HookCommand command;
+    command.command = path;
+    command.timeout = 20s;
+    return command;
 }
 
 }  // namespace stillpoint::test

@@ -14,8 +14,10 @@ namespace {
 struct Guest : AgentHost {
     explicit Guest(Mood mood = Mood::good, bool hooks = false, const std::string& pre_body = "") {
         if (hooks) {
-            config.pre = hook("pre", pre_body);
-            config.post = hook("post-$STILLPOINT_RESULT");
+            config.hook.emplace();
+            config.hook->name = "guest.xml";
+            config.hook->pre = hook("pre", pre_body);
+            config.hook->post = hook("post-$STILLPOINT_RESULT");
         }
         start(config, mood);
         greet();
@@ -28,7 +30,7 @@ struct Guest : AgentHost {
     Frozen freeze() { return ask<Frozen>(Freeze{.lease_id = "lease"}); }
     Thawed thaw() { return ask<Thawed>(Thaw{.lease_id = "lease", .snapshot_taken = true}); }
     Finished finish(bool success = true) { return ask<Finished>(Finish{"job", success}); }
-    GuestConfig config;
+    GuestConfig config{.hooks_folder = folder() / "hooks.d"};
 };
 
 }  // namespace
@@ -84,16 +86,17 @@ TEST_CASE(
     CHECK(guest.record() == "freeze hold=700 thaw");
 }
 
-TEST_CASE("guest-linux/agent: a failed pre hook is told, and its post hook runs once") {
+TEST_CASE("guest-linux/agent: a failed pre hook is told and undone before the freeze") {
     Guest guest{Mood::good, true, "echo no database >&2; exit 3"};
     const Prepared prepared = guest.prepare();
     REQUIRE(prepared.evidence.size() == 1);
     CHECK(!prepared.evidence[0].quiesced);
     CHECK(prepared.evidence[0].note == "exit code 3: no database");
+    CHECK(prepared.freeze_needed);
     guest.freeze();
     guest.thaw();
-    guest.finish(false);
-    CHECK(guest.record() == "pre freeze hold=5000 thaw post-failure");
+    CHECK(guest.finish(false).evidence.size() == 1);
+    CHECK(guest.record() == "pre post-aborted freeze hold=5000 thaw");
 }
 
 TEST_CASE("guest-linux/agent: requests out of order, of another lease or job are refused") {
@@ -159,7 +162,7 @@ TEST_CASE("guest-linux/agent: a cancel kills the pre hook and runs the post hook
     CHECK(guest.record_becomes("pre"));
     const Finished finished = guest.ask<Finished>(Cancel{"enough"});
     CHECK(finished.evidence.size() == 1);
-    CHECK(guest.record() == "pre post-failure");
+    CHECK(guest.record() == "pre post-aborted");
     CHECK(guest.ask<Pong>(Ping{1}).state == "idle");
 }
 

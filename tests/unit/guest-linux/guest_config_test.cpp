@@ -33,7 +33,8 @@ TEST_CASE("guest-linux/config: empty, missing and minimal files give the default
         REQUIRE(config);
         CHECK(config->freeze_budget == freeze_budget_default);
         CHECK(config->rules.exclude.empty());
-        CHECK(!config->pre);
+        CHECK(!config->hook);
+        CHECK(config->hooks_folder == hooks_folder_default);
     }
     CHECK(load_guest_config("/nonexistent/guest.xml"));
 }
@@ -47,7 +48,7 @@ TEST_CASE("guest-linux/config: every key is read") {
     <include glob="/mnt/*"/><include label="data"/>
     <mount type="xfs" budget="900ms"/>
   </freeze>
-  <hooks>
+  <hooks dir="/opt/hooks.d" on-failure="fail" freeze-needed="no">
     <pre command="/usr/local/bin/before" timeout="2min">
       <argument>--name</argument><argument>a &amp; b</argument><argument/>
     </pre>
@@ -68,13 +69,17 @@ TEST_CASE("guest-linux/config: every key is read") {
     CHECK(config.rules.budgets[0].which == Pattern{By::type, "xfs"});
     CHECK(config.rules.budgets[0].budget == 900ms);
     CHECK(config.rules.need_identity());
-    REQUIRE(config.pre);
-    CHECK(config.pre->command == "/usr/local/bin/before");
-    CHECK(config.pre->timeout == 2min);
-    CHECK(config.pre->arguments == std::vector<std::string>{"--name", "a & b", ""});
-    REQUIRE(config.post);
-    CHECK(config.post->timeout == hook_timeout_default);
-    CHECK(config.post->arguments.empty());
+    CHECK(config.hooks_folder == "/opt/hooks.d");
+    REQUIRE(config.hook);
+    CHECK(config.hook->on_failure == quiesce::OnFailure::fail);
+    CHECK(!config.hook->freeze_needed);
+    CHECK(config.hook->pre.command == "/usr/local/bin/before");
+    CHECK(config.hook->pre.timeout == 2min);
+    CHECK(config.hook->pre.arguments == std::vector<std::string>{"--name", "a & b", ""});
+    REQUIRE(config.hook->post);
+    CHECK(config.hook->post->timeout == hook_timeout_default);
+    CHECK(config.hook->post->arguments.empty());
+    CHECK(!config.hook->abort);
 }
 
 TEST_CASE("guest-linux/config: errors name file, line and what is accepted") {
@@ -103,7 +108,7 @@ TEST_CASE("guest-linux/config: errors name file, line and what is accepted") {
     CHECK(holds(refusal("<guest><hooks><pre command='x'/></hooks></guest>"), "absolute"));
     CHECK(
         holds(refusal("<guest><hooks><post command='/x'/></hooks></guest>"), "only after a <pre>"));
-    CHECK(holds(refusal("<guest><hooks dir='/x'/></guest>"), "unknown attribute dir"));
+    CHECK(holds(refusal("<guest><hooks folder='/x'/></guest>"), "unknown attribute folder"));
     CHECK(holds(
         refusal("<guest><hooks><pre command='/x'><argument><b/></argument></pre></hooks></guest>"),
         "text alone"));

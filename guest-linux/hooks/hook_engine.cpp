@@ -1,0 +1,177 @@
+#include "hooks/hook_engine.hpp"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace stillpoint::linux_guest {
+
+using os::Nanoseconds;
+using quiesce::Ending;
+using quiesce::EndWith;
+using quiesce::PreResult;
+
+namespace {
+
+PreResult result_of(const HookOutcome& outcome) {
+    if (outcome.executions == 0) return PreResult::not_started;
+    if (outcome.last.succeeded()) return PreResult::succeeded;
+    return outcome.last.end == HookEnd::cancelled ? PreResult::cut : PreResult::failed;
+}
+
+const char* told(Ending ending) {
+    if (ending == Ending::success) return "success";
+    return ending == Ending::failure ? "failure" : "aborted";
+}
+
+/// Only a program that ran can do better the next time.
+bool worth_another_try(const HookResult& result) {
+    return !result.succeeded() && result.end != HookEnd::cancelled &&
+           result.end != HookEnd::not_started;
+}
+
+HookOutcome refused(std::string why) {
+    HookOutcome outcome;
+    outcome.last.output = std::move(why);
+    return outcome;
+}
+
+}  // namespace
+
+HookEngine::PreReport HookEngine::run_pre(std::vector<Hook> hooks, const std::string& job_id,
+                                          Nanoseconds until, const Waiters& waiters) {
+    PreReport report;
+    job_id_ = job_id;
+    active_.clear();
+    ended_.clear();
+    given_up_ = false;
+    std::vector<quiesce::HookFate> fates;
+    for (Hook& hook : hooks) {
+        if (waiters.cancellable.wait({}, parts_.now()) == os::WaitEnd::cancelled) given_up_ = true;
+        if (given_up_) {
+            const char* why = active_.empty() ? "an earlier hook failed" : "cancelled";
+            report.evidence.push_back(hook_evidence(hook, HookPhase::pre, refused(why)));
+            continue;
+        }
+        active_.push_back({std::move(hook)});
+        Active& active = active_.back();
+        active.result = start(active, until, waiters.cancellable, report);
+        fates.push_back({active.hook.rules(), active.result});
+        const quiesce::AfterPre next = quiesce::after_pre(active.hook.rules(), active.result);
+        if (next == quiesce::AfterPre::go_on) continue;
+        if (next == quiesce::AfterPre::undo_all) {
+            given_up_ = true;
+            if (active.result == PreResult::cut) continue;
+            undo_after(report.evidence.size() - 1, report, waiters.steady);
+        } else {
+            end(active, Ending::aborted, waiters.steady);
+            active_.pop_back();
+        }
+    }
+    report.freeze_needed = given_up_ || quiesce::freeze_needed(fates);
+    return report;
+}
+
+PreResult HookEngine::start(Active& active, Nanoseconds until, os::Waiter& waiter,
+                            PreReport& report) {
+    const Hook& hook = active.hook;
+    HookOutcome outcome;
+    const Status ready = hook.problem ? Status{fail(*hook.problem)} : parts_.executor.begin(hook);
+    if (!ready) {
+        outcome = refused(ready.error().text);
+    } else {
+        outcome = run_tries({hook, hook.pre, HookPhase::pre, job_id_, {}, {}}, until, waiter);
+    }
+    log(hook, HookPhase::pre, outcome);
+    report.evidence.push_back(hook_evidence(hook, HookPhase::pre, outcome));
+    const PreResult result = result_of(outcome);
+    const bool failed = result == PreResult::failed || result == PreResult::not_started;
+    if (failed && hook.on_failure == quiesce::OnFailure::fail) {
+        report.refusal = "hook " + hook.name + ": " + outcome.last.note();
+    }
+    return result;
+}
+
+/// The application is not held still any more: what said so before is taken back.
+void HookEngine::undo_after(std::size_t failed, PreReport& report, os::Waiter& steady) {
+    const std::string why = "aborted because " + report.evidence[failed].name + " failed";
+    for (serialization::Evidence& earlier : report.evidence) {
+        if (!earlier.quiesced) continue;
+        earlier.quiesced = false;
+        earlier.note = why;
+    }
+    for (auto active = active_.rbegin(); active != active_.rend(); ++active) {
+        end(*active, Ending::aborted, steady);
+    }
+    active_.clear();
+}
+
+std::vector<serialization::Evidence> HookEngine::finish(bool success, os::Waiter& steady) {
+    const Ending kept = success ? Ending::success : Ending::failure;
+    const Ending ending = given_up_ ? Ending::aborted : kept;
+    for (auto active = active_.rbegin(); active != active_.rend(); ++active) {
+        end(*active, ending, steady);
+    }
+    active_.clear();
+    return std::exchange(ended_, {});
+}
+
+void HookEngine::end(Active& active, Ending ending, os::Waiter& steady) {
+    const Hook& hook = active.hook;
+    const EndWith with = quiesce::end_with(hook.rules(), active.result, ending);
+    // Cleared first: exactly once, whatever happens while it runs.
+    active.result = PreResult::not_started;
+    if (with != EndWith::nothing) {
+        const HookPhase phase = with == EndWith::abort ? HookPhase::abort : HookPhase::post;
+        const HookCommand& command = with == EndWith::abort ? *hook.abort : *hook.post;
+        const char* result = with == EndWith::post ? told(ending) : told(Ending::aborted);
+        const HookOutcome outcome =
+            run_tries({hook, command, phase, job_id_, result, {}}, Nanoseconds::max(), steady);
+        log(hook, phase, outcome);
+        ended_.push_back(hook_evidence(hook, phase, outcome));
+    }
+    parts_.executor.end(hook);
+}
+
+HookOutcome HookEngine::run_tries(HookExecutor::Order order, Nanoseconds until,
+                                  os::Waiter& waiter) {
+    const HookCommand& command = order.command;
+    const Nanoseconds begin = parts_.now();
+    until = std::min(until, begin + command.total());
+    HookOutcome outcome;
+    for (int tries = 0; tries < command.tries; ++tries) {
+        if (tries > 0 && !wait_before_retry(command, tries, until, waiter)) break;
+        order.timeout = std::min(command.timeout, until - parts_.now());
+        if (order.timeout <= Nanoseconds::zero()) {
+            if (tries == 0) outcome.last.output = "no time is left for it";
+            break;
+        }
+        outcome.last = parts_.executor.execute(order, waiter);
+        if (outcome.last.end != HookEnd::not_started) ++outcome.executions;
+        if (!worth_another_try(outcome.last)) break;
+    }
+    outcome.duration = parts_.now() - begin;
+    return outcome;
+}
+
+/// @return false: no longer wanted
+bool HookEngine::wait_before_retry(const HookCommand& command, int executions, Nanoseconds until,
+                                   os::Waiter& waiter) {
+    Nanoseconds pause = command.backoff;
+    for (int i = 1; i < executions && pause < hook_backoff_max; ++i) pause *= 2;
+    const Nanoseconds wake = std::min(parts_.now() + std::min(pause, hook_backoff_max), until);
+    while (parts_.now() < wake) {
+        if (waiter.wait({}, wake) == os::WaitEnd::cancelled) return false;
+    }
+    return true;
+}
+
+void HookEngine::log(const Hook& hook, HookPhase phase, const HookOutcome& outcome) {
+    char ms[32];
+    std::snprintf(ms, sizeof ms, "%.1f", static_cast<double>(outcome.duration.count()) / 1e6);
+    parts_.log(std::string(text_of(phase)) + " hook ended name=" + hook.name + " ms=" + ms +
+                   " executions=" + std::to_string(outcome.executions) +
+                   " result=" + outcome.last.note(),
+               outcome.last.succeeded());
+}
+
+}  // namespace stillpoint::linux_guest

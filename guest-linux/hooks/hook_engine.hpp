@@ -1,0 +1,83 @@
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "hooks/hook_result.hpp"
+#include "os/waiter.hpp"
+
+namespace stillpoint::linux_guest {
+
+/// Executes commands of hooks: the system, or a fake.
+class HookExecutor {
+public:
+    /// One execution.
+    struct Order {
+        const Hook& hook;
+        const HookCommand& command;
+        HookPhase phase = HookPhase::pre;
+        std::string job_id;
+        std::string result;         // STILLPOINT_RESULT; empty for pre
+        os::Nanoseconds timeout{};  // after it everything the hook has started is killed
+    };
+    virtual ~HookExecutor() = default;
+    /// Before a hook's pre: nothing of an earlier run is left, its state folder is new.
+    virtual Status begin(const Hook& hook) = 0;
+    virtual HookResult execute(const Order& order, os::Waiter& waiter) = 0;
+    /// After its post or abort: kills what it left running, removes its state folder.
+    virtual void end(const Hook& hook) = 0;
+};
+
+/// Runs the hooks of one backup: pre in order, then post or abort in reverse, exactly once for each
+/// pre that was started.
+/// @threads one at a time
+class HookEngine {
+public:
+    struct Parts {
+        HookExecutor& executor;
+        std::function<os::Nanoseconds()> now;                    // boottime
+        std::function<void(const std::string&, bool good)> log;  // a line for each that ended
+    };
+    /// Two ways to wait: a pre may be cancelled, what ends a hook may not.
+    struct Waiters {
+        os::Waiter& cancellable;
+        os::Waiter& steady;
+    };
+    struct PreReport {
+        std::vector<serialization::Evidence> evidence;  // one per hook
+        bool freeze_needed = true;
+        std::string refusal;  // of a hook whose failure is the backup's; empty: go on
+    };
+    explicit HookEngine(Parts parts) : parts_(std::move(parts)) {}
+
+    /// Runs every pre in order. After a failure that gives the application up, what was started is
+    /// aborted before this returns; after a cancel that is left to `finish`.
+    /// @param until boottime: no pre runs longer
+    PreReport run_pre(std::vector<Hook> hooks, const std::string& job_id, os::Nanoseconds until,
+                      const Waiters& waiters);
+    /// Ends every hook that is owed its end, in reverse order. @return evidence of every post and
+    /// abort since run_pre
+    std::vector<serialization::Evidence> finish(bool success, os::Waiter& steady);
+
+private:
+    struct Active {
+        Hook hook;
+        quiesce::PreResult result = quiesce::PreResult::not_started;
+    };
+    quiesce::PreResult start(Active& active, os::Nanoseconds until, os::Waiter& waiter,
+                             PreReport& report);
+    void undo_after(std::size_t failed, PreReport& report, os::Waiter& steady);
+    void end(Active& active, quiesce::Ending ending, os::Waiter& steady);
+    HookOutcome run_tries(HookExecutor::Order order, os::Nanoseconds until, os::Waiter& waiter);
+    bool wait_before_retry(const HookCommand& command, int executions, os::Nanoseconds until,
+                           os::Waiter& waiter);
+    void log(const Hook& hook, HookPhase phase, const HookOutcome& outcome);
+
+    Parts parts_;
+    std::string job_id_;
+    std::vector<Active> active_;  // owed their end, in the order of their pre
+    std::vector<serialization::Evidence> ended_;
+    bool given_up_ = false;
+};
+
+}  // namespace stillpoint::linux_guest

@@ -1,0 +1,165 @@
+#include "hooks/hook_file.hpp"
+
+#include <algorithm>
+#include <cctype>
+
+namespace stillpoint::linux_guest {
+namespace {
+
+using namespace std::chrono_literals;
+using tinyxml2::XMLElement;
+
+constexpr std::string_view user_default = "root";
+constexpr std::size_t user_bytes_max = 32;  // as useradd
+
+class HookReader {
+public:
+    HookReader(const StrictXml& xml, Hook& hook) : xml_(xml), hook_(hook) {}
+
+    Result<bool> read(const XMLElement& element, std::vector<std::string_view> attributes) {
+        attributes.insert(attributes.end(), {"on-failure", "freeze-needed"});
+        SP_TRY(xml_.only_attributes(element, attributes));
+        SP_TRY(read_on_failure(element));
+        SP_TRY(xml_.yes_or_no(element, "freeze-needed", hook_.freeze_needed));
+        const auto command = [this](std::optional<HookCommand>& target) {
+            return [this, &target](const XMLElement& child) { return read_command(child, target); };
+        };
+        std::optional<HookCommand> pre;
+        SP_TRY(xml_.children(
+            element,
+            {{"pre", command(pre)},
+             {"post", command(hook_.post)},
+             {"abort", command(hook_.abort)},
+             {"environment", [this](const XMLElement& e) { return read_environment(e); }, true}}));
+        if (pre) hook_.pre = *std::move(pre);
+        if (!pre && (hook_.post || hook_.abort)) {
+            return xml_.wrong(element.GetLineNum(),
+                              "<post> and <abort> run only after a <pre>, and there is none");
+        }
+        return pre.has_value();
+    }
+
+private:
+    Status read_on_failure(const XMLElement& element) {
+        const char* text = element.Attribute("on-failure");
+        if (text == nullptr) return {};
+        const auto parsed = quiesce::parse_enum(text, &hook_.on_failure);
+        if (!parsed) {
+            return xml_.wrong(element.GetLineNum(),
+                              std::string("on-failure=\"") + text +
+                                  "\" is not accepted: fail, fallback or continue");
+        }
+        hook_.on_failure = *parsed;
+        return {};
+    }
+
+    Status read_command(const XMLElement& element, std::optional<HookCommand>& target) {
+        SP_TRY(xml_.only_attributes(
+            element, {"command", "timeout", "total-timeout", "tries", "backoff", "user"}));
+        HookCommand command;
+        SP_ASSIGN(command.command, path_of(element));
+        SP_TRY(xml_.duration(element, "timeout", command.timeout, {1s, hook_timeout_max}));
+        SP_TRY(
+            xml_.duration(element, "total-timeout", command.total_timeout, {1s, hook_timeout_max}));
+        SP_TRY(xml_.number(element, "tries", command.tries, hook_tries_max));
+        SP_TRY(xml_.duration(element, "backoff", command.backoff, {0ms, hook_backoff_max}));
+        SP_TRY(read_user(element, command.user));
+        SP_TRY(xml_.children(
+            element, {{"argument",
+                       [&](const XMLElement& argument) { return read_argument(argument, command); },
+                       true}}));
+        target = std::move(command);
+        return {};
+    }
+
+    /// A name without a slash is a file beside hook.xml; anything else an absolute path.
+    Result<std::string> path_of(const XMLElement& element) const {
+        const char* text = element.Attribute("command");
+        const std::string_view value = text == nullptr ? "" : text;
+        const bool bare = !value.empty() && value.find('/') == std::string_view::npos &&
+                          value != "." && value != ".." && !hook_.folder.empty();
+        if (bare) return hook_.folder + "/" + std::string(value);
+        if (!hook_.folder.empty() && !value.starts_with('/')) {
+            return xml_.wrong(element.GetLineNum(),
+                              "command of <" + std::string(element.Name()) +
+                                  "> must be a file of the hook's folder or an absolute path");
+        }
+        return xml_.path(element, "command");
+    }
+
+    Status read_user(const XMLElement& element, std::string& user) const {
+        const char* text = element.Attribute("user");
+        user = text == nullptr ? user_default : text;
+        const bool plain =
+            !user.empty() && user.size() <= user_bytes_max && std::ranges::all_of(user, [](char c) {
+                return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-' ||
+                       c == '.' || c == '$';
+            });
+        if (plain) return {};
+        return xml_.wrong(element.GetLineNum(), "user=\"" + user + "\" is no user's name");
+    }
+
+    Status read_argument(const XMLElement& element, HookCommand& command) const {
+        SP_ASSIGN(std::string argument, xml_.text(element));
+        if (command.arguments.size() == hook_arguments_max ||
+            argument.size() > hook_text_bytes_max) {
+            return xml_.wrong(element.GetLineNum(),
+                              "at most " + std::to_string(hook_arguments_max) +
+                                  " arguments of at most " + std::to_string(hook_text_bytes_max) +
+                                  " bytes");
+        }
+        command.arguments.push_back(std::move(argument));
+        return {};
+    }
+
+    Status read_environment(const XMLElement& element) {
+        SP_TRY(xml_.only_attributes(element, {"name", "value"}));
+        SP_TRY(xml_.children(element, {}));
+        const char* given = element.Attribute("name");
+        const char* value = element.Attribute("value");
+        const std::string name = given == nullptr ? "" : given;
+        const bool plain = !name.empty() && name.size() <= hook_text_bytes_max &&
+                           std::isdigit(static_cast<unsigned char>(name[0])) == 0 &&
+                           std::ranges::all_of(name, [](char c) {
+                               return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
+                           });
+        if (!plain || name.starts_with("STILLPOINT_")) {
+            return xml_.wrong(element.GetLineNum(),
+                              "name=\"" + name +
+                                  "\" of <environment> must be letters, digits and _, and not "
+                                  "begin with a digit or STILLPOINT_");
+        }
+        if (value == nullptr || std::string_view(value).size() > hook_text_bytes_max ||
+            hook_.environment.size() == hook_environment_max) {
+            return xml_.wrong(element.GetLineNum(),
+                              "<environment> needs a value; at most " +
+                                  std::to_string(hook_environment_max) + " of at most " +
+                                  std::to_string(hook_text_bytes_max) + " bytes");
+        }
+        hook_.environment.emplace_back(name, value);
+        return {};
+    }
+
+    const StrictXml& xml_;
+    Hook& hook_;
+};
+
+}  // namespace
+
+Result<bool> read_hook_element(const StrictXml& reader, const XMLElement& element, Hook& hook,
+                               const std::vector<std::string_view>& more) {
+    return HookReader{reader, hook}.read(element, more);
+}
+
+Result<Hook> parse_hook_file(std::string_view xml, const std::string& file, Hook hook) {
+    const StrictXml reader{file, {"config.hook", "stillpoint-hooks(5)"}};
+    bool found = false;
+    SP_TRY(reader.document(xml, {"hook", [&](const XMLElement& root) -> Status {
+                                     SP_ASSIGN(found, read_hook_element(reader, root, hook, {}));
+                                     return {};
+                                 }}));
+    if (!found) return reader.wrong(1, "a <hook> needs a <pre>");
+    return hook;
+}
+
+}  // namespace stillpoint::linux_guest

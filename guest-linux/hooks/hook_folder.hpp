@@ -1,0 +1,24 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "hooks/hook.hpp"
+
+namespace stillpoint::linux_guest {
+
+inline constexpr const char* hooks_folder_default = "/etc/stillpoint/hooks.d";
+
+struct HookFolder {
+    std::vector<Hook> hooks;           // by name; one that cannot be read carries its problem
+    std::vector<std::string> ignored;  // entries that are no hook's name, for the log
+};
+
+/// Whether a name is "NN-name": two digits, a hyphen, and letters a-z, digits and hyphens.
+[[nodiscard]] bool is_hook_name(std::string_view name);
+
+/// Reads every NN-name/hook.xml of a folder. An absent folder holds none.
+/// @return never fails as a whole: a folder that cannot be read is one hook with that problem, so
+/// that the backup says so
+[[nodiscard]] HookFolder read_hook_folder(const std::string& folder);
+
+}  // namespace stillpoint::linux_guest
