@@ -54,7 +54,7 @@ Status serve(const GuestConfig& config, const CommandLine& line) {
     }};
     SystemFreezeEngine freezer{config.rules};
     log.line(Severity::info, "started version=" STILLPOINT_VERSION);
-    SystemHooks hooks;
+    SystemHooks hooks{{}};
     Agent{config, {host, freezer, hooks, log, stop.get()}}.run();
     log.line(Severity::info, "stopped");
     return {};

@@ -18,12 +18,19 @@ public:
         HookPhase phase = HookPhase::pre;
         std::string job_id;
         std::string result;         // STILLPOINT_RESULT; empty for pre
-        os::Nanoseconds timeout{};  // after it everything the hook has started is killed
+        os::Nanoseconds timeout{};  // after it everything the phase has started is killed
+        // Done by the child right before it becomes the hook: it is executed exactly if this was.
+        std::function<Status()> commit = {};
+        std::vector<int> keep = {};  // descriptors that the child holds until it is the hook
     };
     virtual ~HookExecutor() = default;
     /// Before a hook's pre: nothing of an earlier run is left, its state folder is new.
     virtual Status begin(const Hook& hook) = 0;
     virtual HookResult execute(const Order& order, os::Waiter& waiter) = 0;
+    /// Kills what a phase has left running, also that of an earlier life of this program.
+    virtual void kill(const Hook& hook, HookPhase phase) = 0;
+    /// Whether something of a phase still runs.
+    [[nodiscard]] virtual bool running(const Hook& hook, HookPhase phase) = 0;
     /// After its post or abort: kills what it left running, removes its state folder.
     virtual void end(const Hook& hook) = 0;
 };

@@ -21,9 +21,10 @@ Hook broken(std::string name, std::string folder, Error error) {
     return hook;
 }
 
-Result<Hook> read_hook(const std::string& name, const std::string& folder) {
+Result<Hook> read_hook(const std::string& name, const std::string& folder,
+                       const TrustRules& trust) {
     const std::string file = folder + "/hook.xml";
-    SP_ASSIGN(const std::string xml, os::read_file(file, hook_file_bytes_max));
+    SP_ASSIGN(const std::string xml, read_trusted(file, hook_file_bytes_max, trust));
     Hook hook;
     hook.name = name;
     hook.folder = folder;
@@ -40,8 +41,13 @@ bool is_hook_name(std::string_view name) {
         name.substr(3), [&](char c) { return digit(c) || (c >= 'a' && c <= 'z') || c == '-'; });
 }
 
-HookFolder read_hook_folder(const std::string& folder) {
+HookFolder read_hook_folder(const std::string& folder, const TrustRules& trust) {
     HookFolder found;
+    if (auto open = open_trusted_folder(folder, trust); !open) {
+        if (open.error().code == Errc::not_found) return found;
+        found.hooks.push_back(broken("hooks.d", folder, std::move(open).error()));
+        return found;
+    }
     std::error_code error;
     std::vector<std::string> names;
     for (fs::directory_iterator entry{folder, error}; !error && entry != fs::directory_iterator{};
@@ -49,7 +55,7 @@ HookFolder read_hook_folder(const std::string& folder) {
         const std::string name = entry->path().filename();
         (is_hook_name(name) ? names : found.ignored).push_back(name);
     }
-    if (error && error != std::errc::no_such_file_or_directory) {
+    if (error) {
         found.hooks.push_back(
             broken("hooks.d", folder, os::os_error("read " + folder, error.value())));
         return found;
@@ -64,7 +70,7 @@ HookFolder read_hook_folder(const std::string& folder) {
     }
     for (const std::string& name : names) {
         std::string path = folder + "/" + name;
-        auto hook = read_hook(name, path);
+        auto hook = read_hook(name, path, trust);
         found.hooks.push_back(hook ? *std::move(hook)
                                    : broken(name, std::move(path), std::move(hook).error()));
     }

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "hooks/hook.hpp"
+#include "hooks/trusted_file.hpp"
 
 namespace stillpoint::linux_guest {
 
@@ -16,9 +17,10 @@ struct HookFolder {
 /// Whether a name is "NN-name": two digits, a hyphen, and letters a-z, digits and hyphens.
 [[nodiscard]] bool is_hook_name(std::string_view name);
 
-/// Reads every NN-name/hook.xml of a folder. An absent folder holds none.
+/// Reads every NN-name/hook.xml of a folder. An absent folder holds none. The folder and its files
+/// name what root executes, so they are judged like that (open_trusted).
 /// @return never fails as a whole: a folder that cannot be read is one hook with that problem, so
 /// that the backup says so
-[[nodiscard]] HookFolder read_hook_folder(const std::string& folder);
+[[nodiscard]] HookFolder read_hook_folder(const std::string& folder, const TrustRules& trust);
 
 }  // namespace stillpoint::linux_guest

@@ -1,7 +1,6 @@
 #include "hooks/hook_runner.hpp"
 
 #include <fcntl.h>
-#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
@@ -9,16 +8,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
-#include <cctype>
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 
-#include "os/fd.hpp"
-#include "os/process.hpp"
-#include "os/users.hpp"
+#include "hooks/hook_child.hpp"
 
 namespace stillpoint::linux_guest {
 namespace {
@@ -27,10 +21,7 @@ using os::boottime;
 using os::Nanoseconds;
 using os::UniqueFd;
 
-constexpr std::size_t job_id_bytes_max = 64;
-constexpr Nanoseconds kill_max = std::chrono::seconds{1};
-constexpr const char* hook_path =
-    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+constexpr std::size_t drain_bytes_max = 1u << 20;  // then it is time to look at the clock
 
 /// SIGCHLD as a descriptor for the time of one hook; blocked before the fork, so none is missed.
 class ChildSignal {
@@ -82,119 +73,56 @@ private:
 /// @return true: there may be more later; false: end of file
 bool drain(int fd, Tail& tail) {
     std::array<char, 16384> piece{};
-    for (;;) {
+    for (std::size_t taken = 0; taken < drain_bytes_max;) {
         const ssize_t got = ::read(fd, piece.data(), piece.size());
-        if (got > 0) tail.add({piece.data(), static_cast<std::size_t>(got)});
         if (got < 0 && errno == EINTR) continue;
         if (got <= 0) return got < 0 && errno == EAGAIN;
+        tail.add({piece.data(), static_cast<std::size_t>(got)});
+        taken += static_cast<std::size_t>(got);
     }
+    return true;
 }
 
-bool plain_id(const std::string& id) {
-    return !id.empty() && id.size() <= job_id_bytes_max && std::ranges::all_of(id, [](char c) {
-        return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-';
-    });
-}
-
-std::vector<std::string> environment_of(const HookExecutor::Order& order,
-                                        const std::string& state_folder) {
-    std::vector<std::string> environment{
-        hook_path, std::string("STILLPOINT_PHASE=") + text_of(order.phase),
-        "STILLPOINT_HOOK_DIR=" + order.hook.folder, "STILLPOINT_STATE_DIR=" + state_folder};
-    // Text from the host reaches a program of root's: only what cannot mean anything else.
-    if (plain_id(order.job_id)) environment.push_back("STILLPOINT_JOB=" + order.job_id);
-    if (!order.result.empty()) environment.push_back("STILLPOINT_RESULT=" + order.result);
-    for (const auto& [name, value] : order.hook.environment) {
-        if (name == "PATH") environment.front() = "PATH=" + value;
-        if (name != "PATH") environment.push_back(name + "=" + value);
-    }
-    return environment;
-}
-
-std::vector<char*> pointers(std::vector<std::string>& texts) {
-    std::vector<char*> out;
-    for (std::string& text : texts) out.push_back(text.data());
-    out.push_back(nullptr);
-    return out;
-}
-
-/// The ends that the child writes to.
-struct Pipes {
-    UniqueFd output;
-    UniqueFd error;
-};
-
-/// @return errno
-int become_user(const os::User& user) {
-    if (user.uid == ::geteuid()) return 0;
-    if (::setgroups(user.groups.size(), user.groups.data()) != 0) return errno;
-    if (::setresgid(user.gid, user.gid, user.gid) != 0) return errno;
-    return ::setresuid(user.uid, user.uid, user.uid) == 0 ? 0 : errno;
-}
-
-/// The child's side: never returns. The errno of a failed exec goes through `error_fd`.
-[[noreturn]] void become(std::vector<std::string> arguments, std::vector<std::string> environment,
-                         const os::User& user, const Pipes& pipes) {
-    ::setsid();
-    for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
-    sigset_t none;
-    ::sigemptyset(&none);
-    ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-    ::dup2(null, STDIN_FILENO);
-    ::dup2(pipes.output.get(), STDOUT_FILENO);
-    ::dup2(pipes.output.get(), STDERR_FILENO);
-    const std::array keep{pipes.error.get()};
-    os::close_all_except(keep);
-    int error = ::chdir("/") == 0 ? 0 : errno;
-    if (error == 0) error = become_user(user);
-    if (error == 0) {
-        ::execve(arguments.front().c_str(), pointers(arguments).data(),
-                 pointers(environment).data());
-        error = errno;
-    }
-    [[maybe_unused]] const ssize_t told = ::write(pipes.error.get(), &error, sizeof error);
-    ::_exit(127);
-}
-
+/// One execution, from the fork to the end of everything that must not outlive it.
 class Run {
 public:
-    Run(const HookExecutor::Order& order, os::Waiter& waiter) : order_(order), waiter_(waiter) {}
+    Run(const HookExecutor::Order& order, const HookPen& pen, os::Waiter& waiter)
+        : order_(order), pen_(pen), waiter_(waiter) {}
 
-    HookResult go(const std::string& state_folder) {
+    HookResult go(const std::string& state_folder, const TrustRules& trust) {
         const Nanoseconds begin = boottime();
-        if (Status started = start(state_folder); !started) {
+        if (Status started = start(state_folder, trust); !started) {
             result_.output = started.error().text;
             return std::move(result_);
         }
         wait(begin + order_.timeout);
+        // What a failed try left behind would work against the next, or against post.
+        if (!result_.succeeded()) pen_.kill();
         drain(output_.get(), tail_);
         result_.output = tail_.take();
-        int refused = 0;
-        if (::read(refused_.get(), &refused, sizeof refused) == ssize_t{sizeof refused}) {
-            result_.end = HookEnd::not_started;
-            result_.output = os::os_error("execute " + order_.command.command, refused).text;
-        }
+        take_refusal();
         result_.duration = boottime() - begin;
         return std::move(result_);
     }
 
 private:
-    Status start(const std::string& state_folder) {
-        SP_ASSIGN(const os::User user, os::find_user(order_.command.user));
+    Status start(const std::string& state_folder, const TrustRules& trust) {
+        SP_ASSIGN(os::UniqueFd program, open_trusted(order_.command.command, trust));
+        SP_ASSIGN(os::User user, os::find_user(order_.command.user));
         SP_ASSIGN(os::FdPair output, os::make_pipe());
         SP_ASSIGN(os::FdPair error, os::make_pipe());
         ::fcntl(output.first.get(), F_SETFL, O_NONBLOCK);
         ::fcntl(error.first.get(), F_SETFL, O_NONBLOCK);
-        std::vector<std::string> arguments{order_.command.command};
-        arguments.insert(arguments.end(), order_.command.arguments.begin(),
-                         order_.command.arguments.end());
-        const Pipes pipes{std::move(output.second), std::move(error.second)};
+        const ChildParts parts{pen_,
+                               std::move(user),
+                               state_folder,
+                               std::move(program),
+                               std::move(output.second),
+                               std::move(error.second),
+                               order_.keep};
         pid_ = ::fork();
         if (pid_ < 0) return fail(os::os_error("start " + order_.command.command, errno));
-        if (pid_ == 0) {
-            become(std::move(arguments), environment_of(order_, state_folder), user, pipes);
-        }
+        if (pid_ == 0) become_hook(order_, parts);
         refused_ = std::move(error.first);
         output_ = std::move(output.first);
         return {};
@@ -206,11 +134,11 @@ private:
             child_signal_.drain();
             if (open) open = drain(output_.get(), tail_);
             if (ended()) return;
-            if (boottime() >= until) return kill_group(HookEnd::timed_out);
+            if (boottime() >= until) return kill(HookEnd::timed_out);
             std::array<pollfd, 2> watched{
                 {{child_signal_.fd(), POLLIN, 0}, {open ? output_.get() : -1, POLLIN, 0}}};
             if (waiter_.wait(watched, until) == os::WaitEnd::cancelled) {
-                return kill_group(HookEnd::cancelled);
+                return kill(HookEnd::cancelled);
             }
         }
     }
@@ -221,18 +149,17 @@ private:
         const bool exited = WIFEXITED(status);
         result_.end = exited ? HookEnd::exited : HookEnd::signalled;
         result_.status = exited ? WEXITSTATUS(status) : WTERMSIG(status);
-        // What a failed hook left behind would work against the post hook.
-        if (!result_.succeeded()) ::kill(-pid_, SIGKILL);
         return true;
     }
 
-    void kill_group(HookEnd end) {
+    void kill(HookEnd end) {
         ::kill(-pid_, SIGKILL);
         ::kill(pid_, SIGKILL);  // it may not have come as far as its own group
+        pen_.kill();
         result_.end = end;
         // One that is stuck in the kernel is not waited for: it is reaped once it is free.
         os::PlainWaiter plain;
-        const Nanoseconds until = boottime() + kill_max;
+        const Nanoseconds until = boottime() + hook_kill_max;
         while (::waitpid(pid_, nullptr, WNOHANG) == 0 && boottime() < until) {
             pollfd signalled{child_signal_.fd(), POLLIN, 0};
             plain.wait({&signalled, 1}, until);
@@ -240,29 +167,53 @@ private:
         }
     }
 
+    void take_refusal() {
+        std::array<char, child_error_bytes_max> text{};
+        const ssize_t got = ::read(refused_.get(), text.data(), text.size());
+        if (got <= 0) return;
+        result_.end = HookEnd::not_started;
+        result_.output.assign(text.data(), static_cast<std::size_t>(got));
+    }
+
     const HookExecutor::Order& order_;
+    const HookPen& pen_;
     os::Waiter& waiter_;
     ChildSignal child_signal_;
     pid_t pid_ = -1;
     UniqueFd output_;
-    UniqueFd refused_;  // gives the errno of a failed exec
+    UniqueFd refused_;  // says why nothing was executed
     Tail tail_;
     HookResult result_;
 };
 
 }  // namespace
 
+SystemHooks::SystemHooks(Places places, Groups groups) : places_(std::move(places)) {
+    if (groups == Groups::where_possible) groups_ = os::CgroupRoot::find(places_.group);
+    if (groups_.version() == os::CgroupRoot::Version::none) os::become_reaper();
+}
+
 std::string SystemHooks::folder_of(const Hook& hook) const {
-    return state_folder_ + "/" + hook.name;
+    return places_.state + "/" + hook.name;
+}
+
+std::string SystemHooks::pen_name(const Hook& hook, HookPhase phase) {
+    return hook.name + "." + text_of(phase);
+}
+
+HookPen& SystemHooks::pen_of(const Hook& hook, HookPhase phase, HookPen::Found found) {
+    const std::string name = pen_name(hook, phase);
+    const HookPen::Name names{name, "STILLPOINT_STATE_DIR=" + folder_of(hook)};
+    return pens_.try_emplace(name, groups_, names, found).first->second;
 }
 
 Status SystemHooks::begin(const Hook& hook) {
+    end(hook);
+    SP_ASSIGN(const os::User user, os::find_user(hook.pre.user));
     const std::string folder = folder_of(hook);
     std::error_code error;
-    std::filesystem::remove_all(folder, error);
-    if (!error) std::filesystem::create_directories(state_folder_, error);
-    if (error) return fail(os::os_error("create " + state_folder_, error.value()));
-    SP_ASSIGN(const os::User user, os::find_user(hook.pre.user));
+    std::filesystem::create_directories(places_.state, error);
+    if (error) return fail(os::os_error("create " + places_.state, error.value()));
     if (::mkdir(folder.c_str(), S_IRWXU) != 0 ||
         (user.uid != ::geteuid() && ::chown(folder.c_str(), user.uid, user.gid) != 0)) {
         return fail(os::os_error("create " + folder, errno));
@@ -271,10 +222,26 @@ Status SystemHooks::begin(const Hook& hook) {
 }
 
 HookResult SystemHooks::execute(const Order& order, os::Waiter& waiter) {
-    return Run{order, waiter}.go(folder_of(order.hook));
+    HookPen& pen = pen_of(order.hook, order.phase, HookPen::Found::leave);
+    HookResult result = Run{order, pen, waiter}.go(folder_of(order.hook), places_.trust);
+    if (result.succeeded()) pen.close();
+    return result;
+}
+
+void SystemHooks::kill(const Hook& hook, HookPhase phase) {
+    pen_of(hook, phase, HookPen::Found::adopt).kill();
+}
+
+bool SystemHooks::running(const Hook& hook, HookPhase phase) {
+    return !pen_of(hook, phase, HookPen::Found::adopt).empty();
 }
 
 void SystemHooks::end(const Hook& hook) {
+    for (const HookPhase phase : {HookPhase::abort, HookPhase::post, HookPhase::pre}) {
+        kill(hook, phase);
+        pens_.erase(pen_name(hook, phase));
+        os::remove_cgroup(groups_, pen_name(hook, phase));
+    }
     std::error_code ignored;  // it is emptied again before the next pre
     std::filesystem::remove_all(folder_of(hook), ignored);
 }

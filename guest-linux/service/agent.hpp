@@ -25,6 +25,7 @@ public:
         HookExecutor& hooks;
         GuestLog& log;
         int stop_fd;  // readable: end the session cleanly, then return; -1: never
+        TrustRules trust = TrustRules::of_process();  // of the folder of hooks
     };
     Agent(const GuestConfig& config, const Parts& parts);
 

@@ -45,8 +45,9 @@ int serve(const GuestConfig& config, FakeEngine& engine, const fs::path& folder)
     const os::UniqueFd null{::open("/dev/null", O_WRONLY | O_CLOEXEC)};
     GuestLog log{null.get(), Severity::info};
     HostLine line{[&]() -> Result<std::string> { return folder / "port"; }};
-    SystemHooks hooks{folder / "state"};
-    Agent{config, {line, engine, hooks, log, signals.get()}}.run();
+    const TrustRules trust{::geteuid(), folder};
+    SystemHooks hooks{{folder / "state", {}, trust}, SystemHooks::Groups::never};
+    Agent{config, {line, engine, hooks, log, signals.get(), trust}}.run();
     return 0;
 }
 

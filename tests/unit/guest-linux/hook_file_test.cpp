@@ -125,7 +125,7 @@ TEST_CASE("guest-linux/hook-folder: hooks are found in order, others are ignored
     folder.file("README", "not a hook");
     folder.file("1-a/hook.xml", xml);
     folder.file("40-Big/hook.xml", xml);
-    const HookFolder found = read_hook_folder(folder.path());
+    const HookFolder found = read_hook_folder(folder.path(), {::geteuid(), folder.path()});
     REQUIRE(found.hooks.size() == 4);
     CHECK(found.hooks[0].name == "10-a-1");
     CHECK(!found.hooks[0].problem);
@@ -135,7 +135,7 @@ TEST_CASE("guest-linux/hook-folder: hooks are found in order, others are ignored
     CHECK(found.hooks[2].name == "20-b");
     CHECK(found.hooks[3].problem);
     CHECK(found.ignored.size() == 3);
-    CHECK(read_hook_folder("/nonexistent/hooks.d").hooks.empty());
+    CHECK(read_hook_folder("/nonexistent/hooks.d", TrustRules::of_process()).hooks.empty());
 }
 
 TEST_CASE("guest-linux/hook-folder: more than the limit is refused as a whole") {
@@ -143,7 +143,7 @@ TEST_CASE("guest-linux/hook-folder: more than the limit is refused as a whole") 
     for (std::size_t i = 0; i <= hooks_max; ++i) {
         folder.file("10-h" + std::to_string(i) + "/hook.xml", "<hook><pre command='p'/></hook>");
     }
-    const HookFolder found = read_hook_folder(folder.path());
+    const HookFolder found = read_hook_folder(folder.path(), {::geteuid(), folder.path()});
     REQUIRE(found.hooks.size() == 1);
     CHECK(found.hooks[0].problem->text.find("more than 64") != std::string::npos);
 }

@@ -19,14 +19,25 @@ namespace fs = std::filesystem;
 namespace {
 
 struct Scripts {
-    Scripts() {
+    using Groups = SystemHooks::Groups;
+    explicit Scripts(Groups groups = Groups::where_possible)
+        : folder(make_folder()),
+          system({folder / "state", folder.filename(), {::geteuid(), folder}}, groups) {
+        hook.name = "10-test";
+        hook.folder = folder;
+        REQUIRE(system.begin(hook));
+    }
+    static fs::path make_folder() {
         std::string name = fs::temp_directory_path() / "stillpoint-hook-XXXXXX";
         REQUIRE(::mkdtemp(name.data()) != nullptr);
-        folder = name;
+        return name;
     }
     Scripts(const Scripts&) = delete;
     Scripts& operator=(const Scripts&) = delete;
-    ~Scripts() { fs::remove_all(folder); }
+    ~Scripts() {
+        system.end(hook);
+        fs::remove_all(folder);
+    }
 
     HookCommand script(const std::string& body, os::Nanoseconds timeout = 20s) {
         const fs::path path = folder / ("hook" + std::to_string(++count));
@@ -44,16 +55,13 @@ struct Scripts {
         return run_with(command, job, waiter);
     }
     HookResult run_with(const HookCommand& command, const std::string& job, os::Waiter& with) {
-        Hook hook;
-        hook.name = "10-test";
-        hook.folder = folder;
-        SystemHooks system{folder / "state"};
-        REQUIRE(system.begin(hook));
-        return system.execute({hook, command, HookPhase::post, job, "success", command.timeout},
+        return system.execute({hook, command, HookPhase::pre, job, "success", command.timeout},
                               with);
     }
 
     fs::path folder;
+    Hook hook;
+    SystemHooks system;
     os::PlainWaiter waiter;
     int count = 0;
 };
@@ -92,9 +100,10 @@ TEST_CASE("guest-linux/hook: success, exit codes and signals are told apart") {
 
 TEST_CASE("guest-linux/hook: what cannot be executed says why") {
     Scripts scripts;
-    const HookResult missing = scripts.run({"/nonexistent/hook", {}, 5s, {}});
+    const HookResult missing = scripts.run({scripts.folder / "none", {}, 5s, {}});
     CHECK(missing.end == HookEnd::not_started);
     CHECK(missing.note().find("No such file") != std::string::npos);
+    CHECK(missing.note().starts_with("not started: open "));
     HookCommand plain = scripts.script("exit 0");
     fs::permissions(plain.command, fs::perms::owner_read);
     CHECK(scripts.run(plain).note().find("Permission denied") != std::string::npos);
@@ -114,30 +123,102 @@ TEST_CASE("guest-linux/hook: clean environment, no input, own session, arguments
     const std::string seen = scripts.read("seen");
     CAPTURE(seen);
     CHECK(seen.find("secret") == std::string::npos);
-    CHECK(seen.find("STILLPOINT_PHASE=post\n") != std::string::npos);
+    CHECK(seen.find("STILLPOINT_PHASE=pre\n") != std::string::npos);
     CHECK(seen.find("STILLPOINT_JOB=job-1\n") != std::string::npos);
     CHECK(seen.find("STILLPOINT_RESULT=success\n") != std::string::npos);
     CHECK(seen.find("\n/\n") != std::string::npos);
     CHECK(seen.find("a b|$(touch x)\n") != std::string::npos);
+    CHECK(seen.find("STILLPOINT_HOOK_DIR=" + scripts.folder.string() + "\n") != std::string::npos);
+    CHECK(seen.find("STILLPOINT_STATE_DIR=" + (scripts.folder / "state/10-test").string()) !=
+          std::string::npos);
     CHECK(seen.find("\n" + std::to_string(leaked.get()) + "\n") == std::string::npos);
     REQUIRE(scripts.run(hook, "bad;id").succeeded());
     CHECK(scripts.read("seen").find("STILLPOINT_JOB") == std::string::npos);
 }
 
-TEST_CASE("guest-linux/hook: at the timeout the whole group dies, also who ignores SIGTERM") {
+TEST_CASE("guest-linux/hook: at the timeout everything it started dies, however it got away") {
+    for (const auto groups : {SystemHooks::Groups::where_possible, SystemHooks::Groups::never}) {
+        CAPTURE(static_cast<int>(groups));
+        Scripts scripts{groups};
+        const std::string pids = scripts.folder / "pids";
+        const HookResult late = scripts.run(
+            scripts.script("trap '' TERM; setsid sh -c 'trap \"\" TERM; sleep 60 & echo $! $$ >>" +
+                               pids + "; wait' & (setsid sh -c 'echo $$ >>" + pids +
+                               "; exec sleep 61' &) ; while [ $(wc -l <" + pids +
+                               ") -lt 2 ]; do :; done; sleep 60",
+                           1s));
+        CHECK(late.end == HookEnd::timed_out);
+        CHECK(late.duration >= 1s);
+        CHECK(late.duration < 8s);
+        std::ifstream lines{pids};
+        int seen = 0;
+        for (pid_t pid = 0; lines >> pid; ++seen) CHECK(gone(pid));
+        CHECK(seen == 3);
+        CHECK(!scripts.system.running(scripts.hook, HookPhase::pre));
+    }
+}
+
+TEST_CASE("guest-linux/hook: what a failed try leaves running dies before the next") {
+    for (const auto groups : {SystemHooks::Groups::where_possible, SystemHooks::Groups::never}) {
+        Scripts scripts{groups};
+        const std::string pids = scripts.folder / "pids";
+        CHECK(
+            scripts.run(scripts.script("setsid sleep 60 & echo $! >" + pids + "; exit 3")).status ==
+            3);
+        pid_t pid = 0;
+        std::ifstream{pids} >> pid;
+        REQUIRE(pid > 0);
+        CHECK(gone(pid));
+    }
+}
+
+TEST_CASE("guest-linux/hook: a pre's helper outlives a failed post and dies with the hook's end") {
+    for (const auto groups : {SystemHooks::Groups::where_possible, SystemHooks::Groups::never}) {
+        CAPTURE(static_cast<int>(groups));
+        Scripts scripts{groups};
+        const std::string pids = scripts.folder / "pids";
+        CHECK(scripts.run(scripts.script("setsid sleep 60 & echo $! >" + pids)).succeeded());
+        pid_t helper = 0;
+        std::ifstream{pids} >> helper;
+        REQUIRE(helper > 0);
+        const HookCommand post = scripts.script("sleep 60 & exit 1");
+        scripts.system.execute({scripts.hook, post, HookPhase::post, {}, {}, 20s}, scripts.waiter);
+        CHECK(::kill(helper, 0) == 0);
+        CHECK(scripts.system.running(scripts.hook, HookPhase::pre));
+        CHECK(!scripts.system.running(scripts.hook, HookPhase::post));
+        scripts.system.end(scripts.hook);
+        CHECK(gone(helper));
+        CHECK(!fs::exists(scripts.folder / "state/10-test"));
+    }
+}
+
+TEST_CASE("guest-linux/hook: a later life of the program finds what an earlier one left") {
+    for (const auto groups : {SystemHooks::Groups::where_possible, SystemHooks::Groups::never}) {
+        Scripts scripts{groups};
+        const std::string pids = scripts.folder / "pids";
+        CHECK(scripts.run(scripts.script("setsid sleep 60 & echo $! >" + pids)).succeeded());
+        pid_t helper = 0;
+        std::ifstream{pids} >> helper;
+        SystemHooks later{{scripts.folder / "state", scripts.folder.filename(), {}}, groups};
+        CHECK(later.running(scripts.hook, HookPhase::pre));
+        later.kill(scripts.hook, HookPhase::pre);
+        CHECK(gone(helper));
+    }
+}
+
+TEST_CASE("guest-linux/hook: the commit is done before it is executed, or nothing is") {
     Scripts scripts;
-    const std::string pids = scripts.folder / "pids";
-    const HookResult late = scripts.run(
-        scripts.script("trap '' TERM; sleep 60 & echo $! $$ >" + pids + "; wait; sleep 60", 300ms));
-    CHECK(late.end == HookEnd::timed_out);
-    CHECK(late.duration >= 300ms);
-    CHECK(late.duration < 5s);
-    pid_t child = 0;
-    pid_t self = 0;
-    std::ifstream{pids} >> child >> self;
-    REQUIRE(child > 0);
-    CHECK(gone(child));
-    CHECK(gone(self));
+    const std::string mark = scripts.folder / "mark";
+    const HookCommand hook = scripts.script("test -e " + mark);
+    HookExecutor::Order order{scripts.hook, hook, HookPhase::pre, {}, {}, 20s, [&]() -> Status {
+                                  std::ofstream{mark};
+                                  return {};
+                              }};
+    CHECK(scripts.system.execute(order, scripts.waiter).succeeded());
+    order.commit = []() -> Status { return fail(Errc::io, "test.full", "the disk is full"); };
+    const HookResult refused = scripts.system.execute(order, scripts.waiter);
+    CHECK(refused.end == HookEnd::not_started);
+    CHECK(refused.note() == "not started: the disk is full");
 }
 
 TEST_CASE("guest-linux/hook: a cancel kills it at once") {
@@ -148,27 +229,41 @@ TEST_CASE("guest-linux/hook: a cancel kills it at once") {
     CHECK(result.duration < 5s);
 }
 
-TEST_CASE("guest-linux/hook: endless output is drained and its end kept") {
+TEST_CASE("guest-linux/hook: much output is drained and its end kept") {
     Scripts scripts;
     const HookResult result =
         scripts.run(scripts.script("head -c 5000000 /dev/zero | tr '\\0' x; "
                                    "head -c 5000000 /dev/zero | tr '\\0' y >&2; echo the end"));
     CHECK(result.succeeded());
     CHECK(result.output.size() == hook_output_bytes_max);
-    CHECK(
-        result.output.ends_with("yyy"
-                                "the end\n"));
+    CHECK(result.output.ends_with("yyythe end\n"));
 }
 
-TEST_CASE("guest-linux/hook: a helper left running keeps neither the runner nor its life") {
+TEST_CASE("guest-linux/hook: endless output does not hide the timeout") {
     Scripts scripts;
-    const std::string pid_file = scripts.folder / "pid";
-    const HookResult result = scripts.run(scripts.script("sleep 60 & echo $! >" + pid_file));
+    CHECK(scripts.run(scripts.script("exec cat /dev/zero", 1s)).end == HookEnd::timed_out);
+}
+
+TEST_CASE("guest-linux/hook: a helper that keeps the output open keeps nobody waiting") {
+    Scripts scripts;
+    const HookResult result = scripts.run(scripts.script("sleep 60 & exit 0"));
     CHECK(result.succeeded());
     CHECK(result.duration < 20s);
-    pid_t helper = 0;
-    std::ifstream{pid_file} >> helper;
-    REQUIRE(helper > 0);
-    CHECK(::kill(helper, 0) == 0);
-    ::kill(helper, SIGKILL);
+}
+
+TEST_CASE("guest-linux/hook: it runs as the user it names, with that user's groups") {
+    if (::geteuid() != 0) return;  // only root can become another
+    Scripts scripts;
+    fs::permissions(scripts.folder, fs::perms(0755));
+    HookCommand hook = scripts.script("id -un; echo here >$STILLPOINT_STATE_DIR/note");
+    fs::permissions(hook.command, fs::perms(0755));
+    hook.user = "nobody";
+    scripts.hook.pre.user = "nobody";
+    REQUIRE(scripts.system.begin(scripts.hook));
+    fs::permissions(scripts.folder / "state", fs::perms(0755));
+    const HookResult result = scripts.run(hook);
+    CHECK(result.succeeded());
+    CHECK(result.output == "nobody\n");
+    hook.user = "nobody-of-that-name";
+    CHECK(scripts.run(hook).note().find("no user nobody-of-that-name") != std::string::npos);
 }
