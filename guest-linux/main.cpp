@@ -5,6 +5,7 @@
 #include <string>
 
 #include "channel/port_finder.hpp"
+#include "freeze/freeze_recovery.hpp"
 #include "hooks/hook_runner.hpp"
 #include "service/agent.hpp"
 #include "service/command_line.hpp"
@@ -44,6 +45,23 @@ Status print_plan(const GuestConfig& config, bool json) {
     return {};
 }
 
+/// Thaws what an agent that died left frozen. @return the lock of the one that serves
+os::UniqueFd recover(GuestLog& log) {
+    const FreezePlaces places;
+    os::UniqueFd only_one = lock_agent(places);
+    if (!only_one.valid()) {
+        log.line(Severity::warning, "another stillpoint-guest serves this machine");
+        return only_one;
+    }
+    os::PlainWaiter waiter;
+    const Recovered found = recover_frozen(places, waiter);
+    for (const std::string& name : found.thawed) {
+        log.line(Severity::error, "thawed what an earlier run left frozen: " + name);
+    }
+    for (const std::string& problem : found.problems) log.line(Severity::error, problem);
+    return only_one;
+}
+
 Status serve(const GuestConfig& config, const CommandLine& line) {
     SP_ASSIGN(const os::UniqueFd target, open_log(line.log));
     GuestLog log{target.get(), Severity::info};
@@ -52,6 +70,7 @@ Status serve(const GuestConfig& config, const CommandLine& line) {
         if (line.channel.empty()) return find_port(guest_port_name);
         return line.channel;
     }};
+    const os::UniqueFd only_one = recover(log);
     SystemFreezeEngine freezer{config.rules};
     log.line(Severity::info, "started version=" STILLPOINT_VERSION);
     SystemHooks hooks{{}};

@@ -61,16 +61,24 @@ Result<std::vector<serialization::Volume>> SystemFreezeEngine::volumes() {
     return volumes_of(planned);
 }
 
-Status SystemFreezeEngine::start(os::Waiter& waiter) {
+Status SystemFreezeEngine::start(os::Waiter& waiter, const FreezeSurvival& survival) {
     SP_ASSIGN(FreezePlan planned, plan_with_scan(scan_age_max));
-    SP_ASSIGN(FreezeRun run, FreezeRun::start(std::move(planned), waiter));
+    SP_ASSIGN(FreezeRun run, FreezeRun::start(std::move(planned), waiter, survival));
     run_ = std::make_unique<FreezeRun>(std::move(run));
     return {};
 }
 
+FreezeSurvival SystemFreezeEngine::survival() const {
+    FreezeSurvival survival;
+    survival.lock_fd = lock_ ? lock_->fd() : -1;
+    if (is_memory(places_.folder)) survival.state_file = places_.state_file();
+    survival.cgroup_procs_fd = cgroup_.get();
+    return survival;
+}
+
 Status SystemFreezeEngine::write_out(Nanoseconds until, os::Waiter& waiter) {
     scanned_ = {};
-    SP_TRY(start(waiter));
+    SP_TRY(start(waiter, {}));
     const Status synced = run_->sync(until, waiter);
     run_.reset();
     return synced;
@@ -85,7 +93,10 @@ Result<FreezeReport> SystemFreezeEngine::freeze(const FreezeBudgets& budgets, os
                     "see the kernel's log for what blocks it");
     }
     stuck_.reset();
-    SP_TRY(start(waiter));
+    SP_ASSIGN(lock_, FreezeLock::take(places_, waiter));
+    if (!cgroup_.valid()) cgroup_ = os::make_cgroup("stillpoint-freeze");
+    hardened_.emplace();
+    SP_TRY(start(waiter, survival()));
     SP_TRY(run_->sync(os::boottime() + last_sync_max, waiter));
     SP_TRY(run_->freeze(budgets, waiter));
     return FreezeReport{run_->first_freeze(), run_->frozen(), run_->frozen_evidence()};
@@ -100,10 +111,13 @@ Status SystemFreezeEngine::tend() {
 }
 
 ThawReport SystemFreezeEngine::thaw(os::Waiter& waiter) {
-    if (!run_) return last_;
-    last_ = run_->thaw(waiter);
-    if (!run_->stuck().empty()) stuck_ = std::move(run_);
-    run_.reset();
+    if (run_) {
+        last_ = run_->thaw(waiter);
+        if (!run_->stuck().empty()) stuck_ = std::move(run_);
+        run_.reset();
+    }
+    hardened_.reset();
+    lock_.reset();
     return last_;
 }
 

@@ -3,6 +3,7 @@
 #include <optional>
 #include <vector>
 
+#include "freeze/freeze_lock.hpp"
 #include "freeze/freeze_run.hpp"
 #include "serialization/messages.hpp"
 
@@ -24,8 +25,8 @@ public:
     /// Writes dirty data out long before the window, until `until` at the latest.
     virtual Status write_out(os::Nanoseconds until, os::Waiter& waiter) = 0;
     /// Plans, opens, syncs and freezes. After an error call thaw.
-    /// @errors those of FreezeRun's start, sync and freeze · busy, id "freeze.stuck": an earlier
-    ///         freeze of a filesystem has still not returned
+    /// @errors those of FreezeLock::take and of FreezeRun's start, sync and freeze · busy, id
+    ///         "freeze.stuck": an earlier freeze of a filesystem has still not returned
     virtual Result<FreezeReport> freeze(const FreezeBudgets& budgets, os::Waiter& waiter) = 0;
     /// While frozen: what to poll on, until when the freeze lasts, and the regular care.
     virtual void watch(std::vector<pollfd>& descriptors) const = 0;
@@ -37,7 +38,8 @@ public:
 /// The real one. Reads the mount table and sysfs anew for each freeze.
 class SystemFreezeEngine final : public FreezeEngine {
 public:
-    explicit SystemFreezeEngine(FreezeRules rules) : rules_(std::move(rules)) {}
+    explicit SystemFreezeEngine(FreezeRules rules, FreezePlaces places = {})
+        : rules_(std::move(rules)), places_(std::move(places)) {}
     /// @errors as FreezeEngine::volumes
     [[nodiscard]] Result<FreezePlan> plan();
     Result<std::vector<serialization::Volume>> volumes() override;
@@ -48,9 +50,14 @@ public:
     ThawReport thaw(os::Waiter& waiter) override;
 
 private:
-    Status start(os::Waiter& waiter);
+    Status start(os::Waiter& waiter, const FreezeSurvival& survival);
     Result<FreezePlan> plan_with_scan(os::Nanoseconds age_max);
+    [[nodiscard]] FreezeSurvival survival() const;
     FreezeRules rules_;
+    FreezePlaces places_;
+    std::optional<FreezeLock> lock_;             // from the freeze to the end of the thaw
+    std::optional<os::HardenedScope> hardened_;  // so too
+    os::UniqueFd cgroup_;
     ProcessScan scan_;  // of other processes; kept from Prepare to Freeze, where time is short
     os::Nanoseconds scanned_{};
     std::unique_ptr<FreezeRun> run_;

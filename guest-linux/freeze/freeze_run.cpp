@@ -20,10 +20,12 @@ constexpr Nanoseconds sync_was_short = std::chrono::milliseconds{500};
 
 }  // namespace
 
-Result<FreezeRun> FreezeRun::start(FreezePlan plan, os::Waiter& waiter) {
-    SP_ASSIGN(FreezeTable table, FreezeTable::create(plan.targets.size()));
-    FreezeRun run{std::move(plan), std::move(table)};
+Result<FreezeRun> FreezeRun::start(FreezePlan plan, os::Waiter& waiter,
+                                   const FreezeSurvival& survival) {
+    SP_ASSIGN(FreezeTable table, FreezeTable::create(plan.targets.size(), survival.state_file));
+    FreezeRun run{std::move(plan), std::move(table), survival};
     run.open_targets();
+    run.name_rows();
     if (run.units_.empty()) {
         return fail(Errc::unsupported, "freeze.nothing",
                     "there is no filesystem that can be frozen");
@@ -59,6 +61,25 @@ void FreezeRun::open_targets() {
     }
 }
 
+/// For who finds the table later.
+void FreezeRun::name_rows() {
+    for (std::size_t i = 0; i < units_.size(); ++i) {
+        const Target& target = units_[i].opened.target;
+        FreezeRow& row = table_.row(i);
+        row.device_major = target.device.major;
+        row.device_minor = target.device.minor;
+        row.level = target.level;
+    }
+}
+
+std::vector<int> FreezeRun::kept_by_all() const {
+    std::vector<int> keep;
+    for (const int fd : {survival_.lock_fd, survival_.cgroup_procs_fd}) {
+        if (fd >= 0) keep.push_back(fd);
+    }
+    return keep;
+}
+
 /// Strict: all or nothing; what is excluded was never asked for.
 Status FreezeRun::allow_uncovered() const {
     if (plan_.mode != FreezeMode::strict) return {};
@@ -72,15 +93,18 @@ Status FreezeRun::allow_uncovered() const {
 Status FreezeRun::start_watchdog(const std::vector<os::FdPair>& alive) {
     SP_ASSIGN(os::FdPair line, os::make_packet_pair());
     const os::UniqueFd log{::open("/dev/kmsg", O_WRONLY | O_CLOEXEC)};
-    WatchdogTools tools{line.second.get(), log.get(), {}, {}};
-    std::vector<int> keep{tools.socket_fd, tools.log_fd};
+    WatchdogTools tools{line.second.get(), log.get(), survival_.lock_fd, {}, {}};
+    std::vector<int> keep = kept_by_all();
+    keep.insert(keep.end(), {tools.socket_fd, tools.log_fd});
     for (std::size_t i = 0; i < units_.size(); ++i) {
         tools.folder_fds.push_back(units_[i].opened.folder.get());
         tools.alive_fds.push_back(alive[i].first.get());
         keep.insert(keep.end(), {tools.folder_fds.back(), tools.alive_fds.back()});
     }
-    SP_ASSIGN(os::Child child,
-              os::fork_child("sp-watchdog", keep, [&] { return serve_watchdog(table_, tools); }));
+    SP_ASSIGN(os::Child child, os::fork_child("sp-watchdog", keep, [&] {
+                  os::join_cgroup(survival_.cgroup_procs_fd);
+                  return serve_watchdog(table_, tools);
+              }));
     child.release();  // it must survive us
     watchdog_ = std::move(line.first);
     return {};
@@ -90,13 +114,16 @@ Status FreezeRun::start_freezer(std::size_t index, os::UniqueFd alive) {
     SP_ASSIGN(os::FdPair line, os::make_packet_pair());
     Unit& unit = units_[index];
     FreezerTools tools{unit.opened.folder.get(), line.second.get(), alive.get(), {}};
-    std::vector<int> keep{tools.folder_fd, tools.socket_fd, tools.alive_fd};
+    std::vector<int> keep = kept_by_all();
+    keep.insert(keep.end(), {tools.folder_fd, tools.socket_fd, tools.alive_fd});
     for (const os::UniqueFd& file : unit.opened.stat_files) {
         tools.stat_fds.push_back(file.get());
         keep.push_back(file.get());
     }
     SP_ASSIGN(unit.freezer, os::fork_child("sp-freezer", keep, [&] {
-                  os::harden(os::Memory::as_it_is);
+                  os::join_cgroup(survival_.cgroup_procs_fd);
+                  os::harden(units_.size() <= locked_processes_max ? os::Memory::locked
+                                                                   : os::Memory::as_it_is);
                   return serve_freezer(table_, index, tools);
               }));
     unit.socket = std::move(line.first);

@@ -18,6 +18,13 @@ struct FreezeBudgets {
     os::Nanoseconds hold = std::chrono::seconds{5};    // from the first FIFREEZE until the thaw
 };
 
+/// What outlives the agent; all may be left out.
+struct FreezeSurvival {
+    int lock_fd = -1;          // kept open by every process of the freeze
+    std::string state_file;    // in memory: what is frozen, for a restarted agent
+    int cgroup_procs_fd = -1;  // of the cgroup that these processes move to
+};
+
 /// What a thaw found; times are boottime.
 struct ThawReport {
     bool held = false;  // every filesystem we froze was still frozen when we thawed it, in time
@@ -40,7 +47,8 @@ public:
     /// @errors unsupported, id "freeze.nothing": no target · unsupported, id "freeze.uncovered":
     ///         the mode is strict and one must be left out · io: no processes or descriptors ·
     ///         timeout, id "freeze.watchdog": it was not ready in time · cancelled
-    [[nodiscard]] static Result<FreezeRun> start(FreezePlan plan, os::Waiter& waiter);
+    [[nodiscard]] static Result<FreezeRun> start(FreezePlan plan, os::Waiter& waiter,
+                                                 const FreezeSurvival& survival = {});
     FreezeRun(FreezeRun&&) = default;
     FreezeRun& operator=(FreezeRun&&) = delete;
     ~FreezeRun();
@@ -88,10 +96,12 @@ private:
         os::Nanoseconds due = os::Nanoseconds::max();  // boottime until which it is waited for
         bool dead = false;
     };
-    FreezeRun(FreezePlan plan, FreezeTable table)
-        : plan_(std::move(plan)), table_(std::move(table)) {}
+    FreezeRun(FreezePlan plan, FreezeTable table, FreezeSurvival survival)
+        : plan_(std::move(plan)), survival_(std::move(survival)), table_(std::move(table)) {}
 
     void open_targets();
+    void name_rows();
+    std::vector<int> kept_by_all() const;
     Status start_watchdog(const std::vector<os::FdPair>& alive);
     Status start_freezer(std::size_t index, os::UniqueFd alive);
     Status expect_news(WatchdogNews wanted, os::Waiter& waiter);
@@ -116,6 +126,7 @@ private:
     void add_uncovered(std::vector<serialization::Evidence>& evidence) const;
 
     FreezePlan plan_;
+    FreezeSurvival survival_;
     FreezeTable table_;
     std::vector<Unit> units_;  // as the table's rows
     os::UniqueFd watchdog_;    // the line to it; closed when it is no longer needed or gone

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "base/result.hpp"
 #include "os/clock.hpp"
@@ -44,6 +45,9 @@ struct FreezeRow {
     std::atomic<std::int64_t> thaw_end_ns{0};
     std::atomic<std::int64_t> writes_before{-1};  // device's write counter after the last sync
     std::atomic<std::int64_t> writes_after{-1};   // … and before the thaw
+    std::uint32_t device_major = 0;               // which superblock; set before it is shared
+    std::uint32_t device_minor = 0;
+    std::int32_t level = 0;
 };
 static_assert(std::atomic<Step>::is_always_lock_free);
 static_assert(std::atomic<std::int64_t>::is_always_lock_free);
@@ -53,8 +57,13 @@ static_assert(std::atomic<std::int64_t>::is_always_lock_free);
 /// @threads any, in any of these processes
 class FreezeTable {
 public:
-    /// @errors io: no memory
-    [[nodiscard]] static Result<FreezeTable> create(std::size_t rows);
+    /// @param file a file in memory (tmpfs) that holds the table, so that what is frozen is known
+    /// even when every process has died; replaces an older one. Empty: none
+    /// @errors io, no_space: no memory
+    [[nodiscard]] static Result<FreezeTable> create(std::size_t rows, const std::string& file = {});
+    /// The table that an earlier process left behind.
+    /// @errors not_found: none · corrupt, id "freeze.state": not in this release's form
+    [[nodiscard]] static Result<FreezeTable> open(const std::string& file);
     FreezeTable(FreezeTable&& other) noexcept;
     FreezeTable& operator=(FreezeTable&&) = delete;
     ~FreezeTable();
@@ -68,9 +77,13 @@ public:
 
 private:
     struct Head {
+        std::uint64_t form = 0;  // says that the rest is as this release lays it out
+        std::uint64_t rows = 0;
         std::atomic<bool> armed{false};
         std::atomic<Trigger> trigger{Trigger::none};
     };
+    static constexpr std::size_t head_bytes = 64;  // rows start on a cache line of their own
+    static Result<FreezeTable> map(int fd, std::size_t rows);
     FreezeTable(void* memory, std::size_t bytes, std::size_t rows)
         : memory_(memory), bytes_(bytes), rows_(rows) {}
     void* memory_;

@@ -1,4 +1,5 @@
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -138,7 +139,10 @@ void FreezeRun::rescue(os::Waiter& waiter) {
 /// Freezers end with their line. While one filesystem is not settled the table stays armed: the
 /// rescuers have been let go and look at their own rows alone.
 void FreezeRun::disarm() {
-    if (!unsettled()) table_.armed() = false;
+    if (!unsettled()) {
+        table_.armed() = false;
+        if (!survival_.state_file.empty()) ::unlink(survival_.state_file.c_str());
+    }
     watchdog_.reset();
     for (std::size_t i = 0; i < units_.size(); ++i) {
         if (settled(table_.row(i).step)) units_[i].socket.reset();

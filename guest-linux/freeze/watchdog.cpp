@@ -25,7 +25,6 @@ using os::UniqueFd;
 constexpr Nanoseconds retry_every = std::chrono::milliseconds{50};
 constexpr Nanoseconds retry_slowly_after = std::chrono::seconds{10};
 constexpr Nanoseconds retry_slowly_every = std::chrono::milliseconds{500};
-constexpr std::size_t locked_rescuers_max = 32;  // each locks about half a megabyte
 
 /// Waits for the freezer's death at most `span`; a negative descriptor: for nothing else.
 /// @return true: it is dead
@@ -92,7 +91,8 @@ public:
         }
         // Lets the rescuers go, and every filesystem: one whose freeze is stuck keeps its rescuer
         // alone, and the others can be unmounted.
-        os::close_all_except({});
+        const std::array keep{tools_.lock_fd};
+        os::close_all_except(keep);
         return wait_for_rescuers();
     }
 
@@ -110,9 +110,10 @@ private:
         auto standby = os::make_pipe();
         if (!standby) return false;
         const auto memory =
-            table_.size() <= locked_rescuers_max ? os::Memory::locked : os::Memory::as_it_is;
+            table_.size() <= locked_processes_max ? os::Memory::locked : os::Memory::as_it_is;
         for (std::size_t i = 0; i < table_.size(); ++i) {
-            const std::array keep{tools_.folder_fds[i], tools_.alive_fds[i], standby->first.get()};
+            const std::array keep{tools_.folder_fds[i], tools_.alive_fds[i], standby->first.get(),
+                                  tools_.lock_fd};
             auto rescuer = os::fork_child("sp-rescuer", keep, [&] {
                 os::harden(memory);
                 return serve_rescuer(table_, i, keep[0], keep[1], keep[2]);

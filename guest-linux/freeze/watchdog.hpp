@@ -8,6 +8,9 @@ namespace stillpoint::linux_guest {
 
 inline constexpr std::chrono::seconds heartbeat_every{1};
 inline constexpr int heartbeats_missed_max = 3;
+/// With more filesystems than this freezers and rescuers do not lock their memory: each one's is
+/// about half a megabyte.
+inline constexpr std::size_t locked_processes_max = 32;
 
 /// Packets from the agent to the watchdog. Silence, or the end of the socket, is an order too.
 struct WatchdogOrder {
@@ -27,6 +30,7 @@ enum class WatchdogNews : char {
 struct WatchdogTools {
     int socket_fd = -1;           // to the agent
     int log_fd = -1;              // /dev/kmsg; -1: none
+    int lock_fd = -1;             // held until all is thawed; -1: none
     std::vector<int> folder_fds;  // one per row
     std::vector<int> alive_fds;   // read ends: end-of-file when that row's freezer is dead
 };

@@ -2,9 +2,11 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -115,6 +117,48 @@ void harden(Memory memory) noexcept {
         [[maybe_unused]] const ssize_t done = ::write(score.get(), "-1000", 5);
     }
     if (memory == Memory::locked && may_lock_memory) ::mlockall(MCL_CURRENT | MCL_FUTURE);
+}
+
+HardenedScope::HardenedScope() {
+    constexpr std::size_t file_bytes_max = 64;
+    constexpr int keep_bytes = 8 << 20;          // freed heap stays ours up to this
+    constexpr std::size_t reserve = 512u << 10;  // a window allocates a few KiB
+    oom_score_ = read_file("/proc/self/oom_score_adj", file_bytes_max).value_or("");
+    ::mallopt(M_TRIM_THRESHOLD, keep_bytes);
+    ::mallopt(M_MMAP_THRESHOLD, keep_bytes);
+    harden(Memory::locked);
+    void* volatile touched = std::malloc(reserve);  // resident: future pages are locked as well
+    std::free(touched);
+}
+
+HardenedScope::~HardenedScope() {
+    if (may_lock_memory) ::munlockall();
+    const UniqueFd score{::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC)};
+    if (!score.valid() || oom_score_.empty()) return;
+    [[maybe_unused]] const ssize_t done =
+        ::write(score.get(), oom_score_.data(), oom_score_.size());
+}
+
+UniqueFd make_cgroup(const char* name) {
+    constexpr std::size_t table_bytes_max = 16u << 20;
+    const std::string own = "\n" + read_file("/proc/self/cgroup", 64u << 10).value_or("");
+    const std::string mounts = read_file("/proc/self/mounts", table_bytes_max).value_or("");
+    const std::size_t path = own.find("\n0::/");
+    const std::size_t type = mounts.find(" cgroup2 ");
+    if (path == std::string::npos || type == std::string::npos) return {};
+    const std::size_t line = mounts.rfind('\n', type) + 1;  // npos + 1 is the beginning
+    const std::size_t from = mounts.find(' ', line) + 1;
+    std::string folder = mounts.substr(from, type - from);
+    const std::size_t begin = path + std::string_view("\n0::").size();
+    folder += own.substr(begin, own.find('\n', begin) - begin);
+    folder += folder.ends_with('/') ? name : std::string("/") + name;
+    if (::mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) return {};
+    return UniqueFd{::open((folder + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC)};
+}
+
+void join_cgroup(int procs_fd) noexcept {
+    if (procs_fd < 0) return;
+    [[maybe_unused]] const ssize_t done = ::write(procs_fd, "0", 1);
 }
 
 }  // namespace stillpoint::os

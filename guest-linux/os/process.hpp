@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <span>
+#include <string>
 #include <utility>
 
 #include "base/result.hpp"
@@ -46,5 +47,26 @@ void reap_finished() noexcept;
 /// the system lets us: both are precautions, not conditions.
 enum class Memory { as_it_is, locked };
 void harden(Memory memory) noexcept;
+
+/// Memory of this process cannot be taken away, and the kernel kills others first for memory, for
+/// as long as this lives; children started meanwhile inherit the latter. Some heap is reserved,
+/// so that small allocations need no page of the system.
+class HardenedScope {
+public:
+    HardenedScope();
+    HardenedScope(const HardenedScope&) = delete;
+    HardenedScope& operator=(const HardenedScope&) = delete;
+    ~HardenedScope();
+
+private:
+    std::string oom_score_;  // as it was; empty: unknown
+};
+
+/// Makes a cgroup (version 2) below this process's own one, where possible: what is done to the
+/// hooks' or the service's processes by their cgroup does not reach who is in there.
+/// @return its cgroup.procs; not valid: not possible here
+[[nodiscard]] UniqueFd make_cgroup(const char* name);
+/// Moves the calling process there; nothing for -1.
+void join_cgroup(int procs_fd) noexcept;
 
 }  // namespace stillpoint::os

@@ -1,13 +1,17 @@
 #include "service/guest_log.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 namespace stillpoint::linux_guest {
 namespace {
+
+constexpr int full_ms_max = 100;  // a logger that does not read holds nobody up
 
 // The prefixes that journald and the kernel log understand (sd-daemon(3), kmsg).
 constexpr std::string_view prefix_of(Severity severity) {
@@ -35,24 +39,40 @@ void GuestLog::line(Severity severity, std::string_view text) {
     std::ranges::replace_if(
         line, [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
     line += '\n';
-    if (!held_) return write(line);
     lines_.push_back(std::move(line));
-    if (lines_.size() <= lines_held_max) return;
-    lines_.pop_front();
-    ++dropped_;
+    if (lines_.size() > lines_held_max) {
+        lines_.pop_front();
+        ++dropped_;
+    }
+    if (!held_) flush();
 }
 
 void GuestLog::release() {
     held_ = false;
-    for (const std::string& line : lines_) write(line);
-    lines_.clear();
-    const std::size_t dropped = std::exchange(dropped_, 0);
-    if (dropped > 0) line(Severity::warning, std::to_string(dropped) + " older lines were dropped");
+    flush();
 }
 
-void GuestLog::write(const std::string& text) const {
-    while (::write(target_, text.data(), text.size()) < 0 && errno == EINTR) {
+/// Writes line by line; one that the target does not take now stays for the next time.
+void GuestLog::flush() {
+    while (!lines_.empty() && write(lines_.front())) lines_.pop_front();
+    if (dropped_ == 0 || !lines_.empty()) return;
+    const std::size_t dropped = std::exchange(dropped_, 0);
+    line(Severity::warning, std::to_string(dropped) + " older lines were dropped");
+}
+
+/// @return false: the target is full and may take it later
+bool GuestLog::write(const std::string& text) const {
+    std::size_t written = 0;
+    while (written < text.size()) {
+        // Asked first: a pipe or socket nobody reads must hold nobody up, blocking or not.
+        pollfd room{target_, POLLOUT, 0};
+        if (::poll(&room, 1, full_ms_max) == 0) return written > 0;
+        const ssize_t got = ::write(target_, text.data() + written, text.size() - written);
+        if (got > 0) written += static_cast<std::size_t>(got);
+        if (got >= 0 || errno == EINTR) continue;
+        return errno != EAGAIN || written > 0;  // a target that is gone takes nothing
     }
+    return true;
 }
 
 Result<os::UniqueFd> open_log(const std::string& where) {

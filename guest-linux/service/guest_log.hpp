@@ -17,13 +17,15 @@ public:
     /// @param target where complete lines go; not owned
     GuestLog(int target, Severity least) : target_(target), least_(least) {}
     void line(Severity severity, std::string_view text);
-    /// From here on lines gather in memory, the newest lines_held_max of them.
+    /// From here on lines gather in memory; should there be more than lines_held_max, the older
+    /// ones are counted and the count is told.
     void hold() { held_ = true; }
     /// Writes what was held; from here on lines are written at once.
     void release();
 
 private:
-    void write(const std::string& text) const;
+    bool write(const std::string& text) const;
+    void flush();
     int target_;
     Severity least_;
     bool held_ = false;
@@ -31,7 +33,7 @@ private:
     std::deque<std::string> lines_;
 };
 
-inline constexpr std::size_t lines_held_max = 1000;
+inline constexpr std::size_t lines_held_max = 2000;   // a freeze of 30 s says a few dozen
 inline constexpr std::size_t log_line_bytes_max = 900;  // the kernel log takes at most 1,000 or so
 
 /// @return the descriptor lines go to: "stderr", "kmsg" or a file, which is appended to.
