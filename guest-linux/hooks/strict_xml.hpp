@@ -37,11 +37,12 @@ public:
 
     /// Parses `xml` and hands its outermost element, which must be <root>, to `read`; an empty
     /// document is nobody's error and hands nothing.
-    Status document(std::string_view xml, const Child& root) const;
-    Status only_attributes(const tinyxml2::XMLElement& element,
-                           const std::vector<std::string_view>& accepted) const;
+    [[nodiscard]] Status document(std::string_view xml, const Child& root) const;
+    [[nodiscard]] Status only_attributes(const tinyxml2::XMLElement& element,
+                                         const std::vector<std::string_view>& accepted) const;
     /// Reads each child element by its entry.
-    Status children(const tinyxml2::XMLElement& element, const std::vector<Child>& accepted) const;
+    [[nodiscard]] Status children(const tinyxml2::XMLElement& element,
+                                  const std::vector<Child>& accepted) const;
     /// @return the only text in an element without children or attributes
     [[nodiscard]] Result<std::string> text(const tinyxml2::XMLElement& element) const;
     /// @return the value of an attribute that must be an absolute path

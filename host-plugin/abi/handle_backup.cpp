@@ -22,7 +22,7 @@ env::Path keeper_path(const HostConfig& config) {
     if (!config.keeper.empty()) return config.keeper;
     Dl_info self{};
     if (::dladdr(reinterpret_cast<void*>(&stillpoint_host_plugin), &self) != 0) {
-        const env::Path sibling = env::Path{self.dli_fname}.parent_path() / "stillpoint-keeper";
+        env::Path sibling = env::Path{self.dli_fname}.parent_path() / "stillpoint-keeper";
         std::error_code ignored;  // unreadable is as good as absent: the installed one is left
         if (std::filesystem::exists(sibling, ignored)) return sibling;
     }

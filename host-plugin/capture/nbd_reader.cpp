@@ -57,7 +57,7 @@ private:
     Status wait();
     Status collect();
     [[nodiscard]] Nanoseconds longest_wait() const;
-    Status check_stalls() const;
+    [[nodiscard]] Status check_stalls() const;
 
     std::vector<NbdConnection>& connections_;
     const Patience& patience_;

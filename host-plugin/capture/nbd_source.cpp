@@ -27,12 +27,13 @@ private:
     [[nodiscard]] Patience patience(const env::CancelToken& cancel) const {
         return {clock_, options_.reply_timeout, cancel};
     }
-    Result<NbdConnection> open(const std::string& context, const env::CancelToken& cancel) const;
+    [[nodiscard]] Result<NbdConnection> open(const std::string& context,
+                                             const env::CancelToken& cancel) const;
     Result<extents::ExtentSet> query_dirty(ByteCount chunk, const env::CancelToken& cancel);
     Result<extents::ExtentSet> query_zero(const extents::ExtentSet& inside, ByteCount chunk,
                                           const env::CancelToken& cancel);
     Status fit_requests(ByteCount chunk);
-    Status usable() const;
+    [[nodiscard]] Status usable() const;
 
     NbdAddress address_;
     ReadOptions options_;

@@ -27,9 +27,10 @@ public:
     /// @param out exactly sealed.size() - seal_overhead_bytes
     /// @errors corrupt, id "seal.broken": not what was sealed under this key, number and data;
     ///         `out` is zeroed
-    Status open(std::uint64_t record, ByteView associated, ByteView sealed,
-                std::span<std::byte> out) const;
-    Result<Bytes> open(std::uint64_t record, ByteView associated, ByteView sealed) const;
+    [[nodiscard]] Status open(std::uint64_t record, ByteView associated, ByteView sealed,
+                              std::span<std::byte> out) const;
+    [[nodiscard]] Result<Bytes> open(std::uint64_t record, ByteView associated,
+                                     ByteView sealed) const;
 
 private:
     class Pool;

@@ -39,7 +39,9 @@ struct DiskInfo {
     bool read_only = false;           // such disks (CD-ROMs) are left out of backups, with a note
     bool persistent_bitmaps = false;  // the format can hold them
     std::vector<BitmapInfo> bitmaps;  // on the active layer, whose name starts with "stillpoint-"
-    std::string identity() const { return name + "\n" + serial + "\n" + path + "\n" + format; }
+    [[nodiscard]] std::string identity() const {
+        return name + "\n" + serial + "\n" + path + "\n" + format;
+    }
 };
 
 enum class VmState { running, paused, shut_off };

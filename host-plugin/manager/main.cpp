@@ -21,6 +21,7 @@ namespace {
 constexpr std::int64_t poll_ms = 100;  // how late a signal may be noticed
 constexpr const char* default_config = "/etc/stillpoint/host.xml";
 
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): a signal handler's only way
 volatile std::sig_atomic_t stop_signals = 0;
 
 void on_signal(int) {
@@ -142,8 +143,7 @@ private:
         const serialization::Value* error = end.document.find("error");
         return error != nullptr && error->text_or("code") == "vault.key_needed";
     }
-
-    int report(int exit_code, const serialization::Value& document) const {
+    [[nodiscard]] int report(int exit_code, const serialization::Value& document) const {
         const bool is_error = document.find("error") != nullptr;
         if (command_.json) {
             std::cout << to_json(document, serialization::JsonStyle::indented) << "\n";

@@ -34,6 +34,7 @@ E parsed(const std::string& text) {
 template <class Table>
 CLI::Validator one_of(const Table& table) {
     std::vector<std::string> names;
+    names.reserve(table.size());
     for (const auto& entry : table) names.emplace_back(entry.second);
     return CLI::IsMember(names);
 }

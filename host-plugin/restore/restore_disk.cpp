@@ -53,7 +53,7 @@ public:
         if (!file_.empty()) (void)env::remove_file(file_);
     }
     void keep() { file_.clear(); }
-    Status sync() const {
+    [[nodiscard]] Status sync() const {
         if (::fsync(fd_.get()) != 0) return fail(env::os_error("sync " + file_.string(), errno));
         return {};
     }

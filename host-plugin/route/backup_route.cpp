@@ -114,7 +114,7 @@ private:
         }
     }
 
-    Status below_required() const {
+    [[nodiscard]] Status below_required() const {
         std::string why;
         for (const auto& warning : document_.warnings) why += "; " + warning.text;
         return fail(Errc::refused, "backup.level",

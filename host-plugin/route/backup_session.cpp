@@ -96,7 +96,7 @@ Status BackupSession::end(hypervisor::Snapshot::Outcome outcome) {
 }
 
 Status BackupSession::dismiss() {
-    const Status dismissed = keeper_->done();
+    Status dismissed = keeper_->done();
     keeper_.reset();
     std::error_code ignored;  // an empty folder that stays is harmless and named after the point
     if (!folder_.empty()) std::filesystem::remove_all(folder_, ignored);

@@ -9,7 +9,8 @@ namespace {
 constexpr std::uint32_t document_version = 1;
 
 double ms(std::int64_t ns) {
-    return static_cast<double>(ns / 1000) / 1000.0;
+    const std::int64_t microseconds = ns / 1000;
+    return static_cast<double>(microseconds) / 1000.0;
 }
 
 serialization::DiskReport disk_report(const DiskDocument& disk, const vault::Point& point) {

@@ -32,8 +32,8 @@ public:
 private:
     BlockWriter(const DiskContext& context, std::string disk, const MapShape& shape)
         : context_(context), disk_(std::move(disk)), shape_(shape) {}
-    Result<ChildId> parent_id(BlockIndex block) const;
-    Status check_range(BlockIndex first, std::uint64_t count) const;
+    [[nodiscard]] Result<ChildId> parent_id(BlockIndex block) const;
+    [[nodiscard]] Status check_range(BlockIndex first, std::uint64_t count) const;
     void note(BlockIndex first, std::uint64_t count);
     Status carry_edge();
 

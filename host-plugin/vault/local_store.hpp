@@ -26,7 +26,7 @@ public:
 private:
     explicit LocalStore(env::Path root) : root_(std::move(root)) {}
     Status make_durable_folder(const env::Path& folder);
-    Status remove_stale(const env::Clock& clock) const;
+    [[nodiscard]] Status remove_stale(const env::Clock& clock) const;
     Status list_below(const std::string& folder, const std::string& prefix,
                       std::vector<ObjectInfo>& found) const;
     env::Path root_;

@@ -18,24 +18,26 @@ public:
     [[nodiscard]] const MapShape& shape() const { return record_.shape; }
     [[nodiscard]] const ChildId& top() const { return record_.top; }
     /// @return the block's id; nullopt: zeros (so is everything past the disk's end)
-    Result<ChildId> id_at(BlockIndex block) const;
+    [[nodiscard]] Result<ChildId> id_at(BlockIndex block) const;
     /// Next block >= `from` that is not zero; nullopt: none.
-    Result<std::optional<BlockIndex>> next_data(BlockIndex from) const;
+    [[nodiscard]] Result<std::optional<BlockIndex>> next_data(BlockIndex from) const;
     /// What starts at `from` (before the disk's end), as far as one node tells.
     /// @errors none that is damage: a bad node is a run of its own
-    Result<MapRun> run_at(BlockIndex from) const;
+    [[nodiscard]] Result<MapRun> run_at(BlockIndex from) const;
     /// The node at a level (< depth) of the tree.
-    Result<ChildId> node_id(unsigned level, std::uint64_t index) const;
+    [[nodiscard]] Result<ChildId> node_id(unsigned level, std::uint64_t index) const;
 
 private:
     MapReader(NodeLoader& nodes, RootRecord record) : nodes_(&nodes), record_(record) {}
     /// The child's id at `level` on the way to `block`: level 0 gives block ids.
-    Result<ChildId> descend(unsigned level, std::uint64_t block) const;
-    Result<NodeLoader::Node> load(unsigned level, std::uint64_t index,
-                                  const chunk::ChunkId& id) const;
-    MapRun run_until(MapRun::Kind kind, std::uint64_t from, std::uint64_t end) const;
-    Result<std::optional<BlockIndex>> next_below(unsigned level, const chunk::ChunkId& id,
-                                                 std::uint64_t index, std::uint64_t from) const;
+    [[nodiscard]] Result<ChildId> descend(unsigned level, std::uint64_t block) const;
+    [[nodiscard]] Result<NodeLoader::Node> load(unsigned level, std::uint64_t index,
+                                                const chunk::ChunkId& id) const;
+    [[nodiscard]] MapRun run_until(MapRun::Kind kind, std::uint64_t from, std::uint64_t end) const;
+    [[nodiscard]] Result<std::optional<BlockIndex>> next_below(unsigned level,
+                                                               const chunk::ChunkId& id,
+                                                               std::uint64_t index,
+                                                               std::uint64_t from) const;
     NodeLoader* nodes_;
     RootRecord record_;
 };

@@ -35,7 +35,7 @@ private:
         std::shared_ptr<const Loaded> loaded;
         std::list<PackName>::iterator age;
     };
-    Result<std::shared_ptr<const Loaded>> load(const PackName& name) const;
+    [[nodiscard]] Result<std::shared_ptr<const Loaded>> load(const PackName& name) const;
     Result<std::shared_ptr<const Loaded>> loaded(const PackName& name);
     std::shared_ptr<const Loaded> cached(const PackName& name);
     void keep(const PackName& name, const std::shared_ptr<const Loaded>& loaded);

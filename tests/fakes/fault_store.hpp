@@ -34,7 +34,7 @@ public:
         const Fault now = next();
         if (now == Fault::torn) (void)below_.put(name, bytes.first(bytes.size() / 2));
         if (stops(now)) return failure(now, "put " + name);
-        const Status done = below_.put(name, bytes);
+        Status done = below_.put(name, bytes);
         if (spoils(now)) return failure(now, "put " + name);
         return done;
     }

@@ -90,7 +90,8 @@ def main():
         units = {path: unit for path, unit in units.items() if path in wanted}
     passed = options.build / "clang-tidy-passed"
     passed.mkdir(exist_ok=True)
-    config = pathlib.Path(".clang-tidy").read_bytes()
+    config = b"".join(pathlib.Path(name).read_bytes()
+                      for name in (".clang-tidy", "tests/.clang-tidy"))
     ends_at = time.monotonic() + (options.budget if options.scope == "changed" else 1e9)
     failed, missed = [], []
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 2) as pool:

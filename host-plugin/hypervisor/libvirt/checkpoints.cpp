@@ -100,6 +100,7 @@ std::vector<Removal> by_bitmap(const std::map<std::string, std::vector<std::stri
         for (const std::string& bitmap : bitmaps) gathered[bitmap].insert(disk);
     }
     std::vector<Removal> removals;
+    removals.reserve(gathered.size());
     for (auto& [bitmap, disks] : gathered) removals.push_back({bitmap, std::move(disks)});
     return removals;
 }

@@ -22,6 +22,7 @@ std::string uuid_of(virDomainPtr domain) {
 
 std::vector<std::string> names_of(const std::vector<DiskPlan>& disks) {
     std::vector<std::string> names;
+    names.reserve(disks.size());
     for (const DiskPlan& disk : disks) names.push_back(disk.name);
     return names;
 }

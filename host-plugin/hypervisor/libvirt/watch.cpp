@@ -20,12 +20,14 @@ void release(void* opaque) {
     const std::unique_ptr<Shared> last{static_cast<Shared*>(opaque)};
 }
 
+// NOLINTNEXTLINE(readability-function-size): the signature is libvirt's
 void on_job_status(virConnectPtr, virDomainPtr, const char*, long long, unsigned,
                    const char* details, void* opaque) {
     const auto event = serialization::parse_json(details == nullptr ? "" : details);
     if (event) state_of(opaque).job_changed(event->text_or("id"), event->text_or("status"));
 }
 
+// NOLINTNEXTLINE(readability-function-size): the signature is libvirt's
 void on_threshold(virConnectPtr, virDomainPtr, const char*, const char*, unsigned long long,
                   unsigned long long, void* opaque) {
     state_of(opaque).raise_alarm();

@@ -51,7 +51,7 @@ Result<QmpClient> QmpClient::connect(const env::Path& socket, const env::Deadlin
 }
 
 Status QmpClient::send(const std::string& text, const env::Deadline& deadline) {
-    const Status sent = socket_.write_all(as_bytes(text), deadline, never_);
+    Status sent = socket_.write_all(as_bytes(text), deadline, never_);
     if (!sent) broken_ = sent.error();  // part of the text may be on its way
     return sent;
 }

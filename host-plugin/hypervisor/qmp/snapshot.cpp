@@ -220,7 +220,7 @@ Status QmpSnapshot::open_export(const SessionDisk& disk, const env::Deadline& de
 Status QmpSnapshot::prove_alive() {
     if (phase_ != Phase::taken) return broken("it was not taken, or has been ended");
     const env::Deadline deadline{clock_, proof_budget};
-    const Status proven =
+    Status proven =
         session_.mode == Mode::copy_before_write ? prove_filters(deadline) : prove_jobs(deadline);
     if (proven || proven.error().id == "snapshot.broken") return proven;
     return broken(proven.error().text);

@@ -16,7 +16,7 @@ inline chunk::ChunkId content(std::uint64_t n) {
 }
 
 struct World {
-    explicit World(std::uint32_t fan_out_) : fan_out(fan_out_) {}
+    explicit World(std::uint32_t children_max) : fan_out(children_max) {}
     vault::MapShape shape(std::uint64_t blocks) const {
         return vault::MapShape::make(ByteCount{blocks * 16}, 16, fan_out).value();
     }
