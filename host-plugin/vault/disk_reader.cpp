@@ -13,7 +13,7 @@ Result<std::unique_ptr<DiskReader>> BlockReader::open(ChunkStore& chunks, NodeLo
         return fail(Errc::corrupt, "map.damaged",
                     "disk " + root.disk + ": its block map is of another disk or vault");
     }
-    return std::unique_ptr<DiskReader>{new BlockReader{chunks, std::move(*map)}};
+    return std::unique_ptr<DiskReader>{new BlockReader{chunks, *map}};
 }
 
 Result<Bytes> BlockReader::block(BlockIndex block) {

@@ -22,7 +22,7 @@ public:
     Result<MapRun> run_at(BlockIndex from) override;
 
 private:
-    BlockReader(ChunkStore& chunks, MapReader map) : chunks_(chunks), map_(std::move(map)) {}
+    BlockReader(ChunkStore& chunks, const MapReader& map) : chunks_(chunks), map_(map) {}
     ChunkStore& chunks_;
     MapReader map_;
 };

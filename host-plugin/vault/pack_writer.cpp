@@ -127,7 +127,7 @@ void PackWriter::write_packs() {
 Status PackWriter::write(Filling& filling) {
     SP_ASSIGN(const ByteView bytes, filling.pack.complete());
     const PackName name{chunk::sha256(bytes)};
-    const Status put = core_.store.put(name.object(), bytes);
+    Status put = core_.store.put(name.object(), bytes);
     // Taken can only mean: by these very bytes, put before an answer that got lost.
     if (!put && put.error().id != "store.exists") return put;
     return on_durable_({name, filling.pack.take_directory()});

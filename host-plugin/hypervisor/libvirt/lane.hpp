@@ -40,8 +40,8 @@ public:
         cell_->answer = std::move(answer);
         cell_->answered.notify_all();
     }
-    explicit Pending(std::string doing) : cell_(std::make_shared<Cell>()) {
-        cell_->doing = std::move(doing);
+    explicit Pending(const std::string& doing) : cell_(std::make_shared<Cell>()) {
+        cell_->doing = doing;
     }
 
 private:

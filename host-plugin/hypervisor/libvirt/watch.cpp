@@ -190,7 +190,7 @@ void Watch::deregister_all(virConnectPtr connect, const Ids& ids) {
 }
 
 Result<std::unique_ptr<Watch>> Watch::subscribe(std::shared_ptr<Connection> connection,
-                                                const Domain& domain, Shared state,
+                                                const Domain& domain, const Shared& state,
                                                 const env::Deadline& deadline) {
     SP_ASSIGN(const Ids ids,
               connection->call<Ids>(deadline, "subscribe to the VM's events",

@@ -78,7 +78,7 @@ public:
     /// @param clock outlives every event: the state keeps it until libvirt let go of the callbacks
     static Result<std::unique_ptr<Watch>> subscribe(std::shared_ptr<Connection> connection,
                                                     const Domain& domain,
-                                                    std::shared_ptr<WatchState> state,
+                                                    const std::shared_ptr<WatchState>& state,
                                                     const env::Deadline& deadline);
     Watch(Key, std::shared_ptr<Connection> connection, Ids ids)
         : connection_(std::move(connection)), ids_(ids) {}
