@@ -62,6 +62,14 @@ os::UniqueFd recover(GuestLog& log) {
     return only_one;
 }
 
+/// guest.xml may name a command of root's: then it is judged like one.
+void judge_config(GuestConfig& config, const std::string& file) {
+    if (!config.hook) return;
+    if (auto opened = open_trusted(file, TrustRules::of_process()); !opened) {
+        config.hook->problem = std::move(opened).error();
+    }
+}
+
 Status serve(const GuestConfig& config, const CommandLine& line) {
     SP_ASSIGN(const os::UniqueFd target, open_log(line.log));
     GuestLog log{target.get(), Severity::info};
@@ -74,7 +82,8 @@ Status serve(const GuestConfig& config, const CommandLine& line) {
     SystemFreezeEngine freezer{config.rules};
     log.line(Severity::info, "started version=" STILLPOINT_VERSION);
     SystemHooks hooks{{}};
-    Agent{config, {host, freezer, hooks, log, stop.get()}}.run();
+    HookJournalFile journal{{}};
+    Agent{config, {host, freezer, hooks, journal, log, stop.get()}}.run();
     log.line(Severity::info, "stopped");
     return {};
 }
@@ -88,7 +97,8 @@ Status carry_out(const CommandLine& line) {
         std::fputs(std::string(help_text()).c_str(), stdout);
         return {};
     }
-    SP_ASSIGN(const GuestConfig config, load_guest_config(line.config));
+    SP_ASSIGN(GuestConfig config, load_guest_config(line.config));
+    judge_config(config, line.config);
     return line.command == Command::plan ? print_plan(config, line.json) : serve(config, line);
 }
 

@@ -12,6 +12,8 @@ using quiesce::PreResult;
 
 namespace {
 
+constexpr std::size_t job_id_bytes_max = 64;
+
 PreResult result_of(const HookOutcome& outcome) {
     if (outcome.executions == 0) return PreResult::not_started;
     if (outcome.last.succeeded()) return PreResult::succeeded;
@@ -40,7 +42,8 @@ HookOutcome refused(std::string why) {
 HookEngine::PreReport HookEngine::run_pre(std::vector<Hook> hooks, const std::string& job_id,
                                           Nanoseconds until, const Waiters& waiters) {
     PreReport report;
-    job_id_ = job_id;
+    journal_.job_id = job_id.substr(0, job_id_bytes_max);  // it must stay readable
+    if (locked_) journal_state_ = "clean";
     active_.clear();
     ended_.clear();
     given_up_ = false;
@@ -74,13 +77,7 @@ HookEngine::PreReport HookEngine::run_pre(std::vector<Hook> hooks, const std::st
 PreResult HookEngine::start(Active& active, Nanoseconds until, os::Waiter& waiter,
                             PreReport& report) {
     const Hook& hook = active.hook;
-    HookOutcome outcome;
-    const Status ready = hook.problem ? Status{fail(*hook.problem)} : parts_.executor.begin(hook);
-    if (!ready) {
-        outcome = refused(ready.error().text);
-    } else {
-        outcome = run_tries({hook, hook.pre, HookPhase::pre, job_id_, {}, {}}, until, waiter);
-    }
+    const HookOutcome outcome = start_pre(hook, until, waiter);
     log(hook, HookPhase::pre, outcome);
     report.evidence.push_back(hook_evidence(hook, HookPhase::pre, outcome));
     const PreResult result = result_of(outcome);
@@ -89,6 +86,32 @@ PreResult HookEngine::start(Active& active, Nanoseconds until, os::Waiter& waite
         report.refusal = "hook " + hook.name + ": " + outcome.last.note();
     }
     return result;
+}
+
+HookOutcome HookEngine::start_pre(const Hook& hook, Nanoseconds until, os::Waiter& waiter) {
+    if (hook.problem) return refused(hook.problem->text);
+    // Without the journal nobody would end after a crash what is begun now.
+    if (!locked_) return refused(journal_state_);
+    if (const Status ready = parts_.executor.begin(hook); !ready) {
+        return refused(ready.error().text);
+    }
+    const auto begun = journal_with(hook.name, quiesce::HookStep::pre);
+    HookOutcome outcome = run_tries({hook,
+                                     hook.pre,
+                                     HookPhase::pre,
+                                     journal_.job_id,
+                                     {},
+                                     {},
+                                     [&] { return parts_.journal.write(begun); },
+                                     parts_.journal.held()},
+                                    until, waiter);
+    if (outcome.executions == 0) {
+        write_journal();  // the child may have come as far as its commit
+    } else {
+        journal_ = begun;
+        if (outcome.last.succeeded()) note_step(hook.name, quiesce::HookStep::held);
+    }
+    return outcome;
 }
 
 /// The application is not held still any more: what said so before is taken back.
@@ -124,12 +147,21 @@ void HookEngine::end(Active& active, Ending ending, os::Waiter& steady) {
         const HookPhase phase = with == EndWith::abort ? HookPhase::abort : HookPhase::post;
         const HookCommand& command = with == EndWith::abort ? *hook.abort : *hook.post;
         const char* result = with == EndWith::post ? told(ending) : told(Ending::aborted);
-        const HookOutcome outcome =
-            run_tries({hook, command, phase, job_id_, result, {}}, Nanoseconds::max(), steady);
+        const auto begun = journal_with(hook.name, quiesce::HookStep::ending);
+        const HookOutcome outcome = run_tries({hook,
+                                               command,
+                                               phase,
+                                               journal_.job_id,
+                                               result,
+                                               {},
+                                               [&] { return parts_.journal.write(begun); },
+                                               parts_.journal.held()},
+                                              Nanoseconds::max(), steady);
         log(hook, phase, outcome);
         ended_.push_back(hook_evidence(hook, phase, outcome));
     }
     parts_.executor.end(hook);
+    forget(hook.name);
 }
 
 HookOutcome HookEngine::run_tries(HookExecutor::Order order, Nanoseconds until,
@@ -147,6 +179,7 @@ HookOutcome HookEngine::run_tries(HookExecutor::Order order, Nanoseconds until,
         }
         outcome.last = parts_.executor.execute(order, waiter);
         if (outcome.last.end != HookEnd::not_started) ++outcome.executions;
+        order.commit = nullptr;  // it is known now that it was begun
         if (!worth_another_try(outcome.last)) break;
     }
     outcome.duration = parts_.now() - begin;

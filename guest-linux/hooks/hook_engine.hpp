@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "hooks/hook_result.hpp"
+#include "hooks/journal_file.hpp"
 #include "os/waiter.hpp"
 
 namespace stillpoint::linux_guest {
@@ -42,6 +43,7 @@ class HookEngine {
 public:
     struct Parts {
         HookExecutor& executor;
+        HookJournalStore& journal;
         std::function<os::Nanoseconds()> now;                    // boottime
         std::function<void(const std::string&, bool good)> log;  // a line for each that ended
     };
@@ -65,6 +67,13 @@ public:
     /// Ends every hook that is owed its end, in reverse order. @return evidence of every post and
     /// abort since run_pre
     std::vector<serialization::Evidence> finish(bool success, os::Waiter& steady);
+    /// Ends what an earlier life of this program, or of the guest, has left: once, in reverse
+    /// order, before anything else. Called again it does nothing, unless it could not lock the
+    /// journal.
+    /// @param hooks  as configured now: one that is gone can only be reported
+    void recover(const std::vector<Hook>& hooks, os::Waiter& steady);
+    /// For Welcome: "clean", or what recover found and did; stays until hooks have run again.
+    [[nodiscard]] const std::string& journal_state() const { return journal_state_; }
 
 private:
     struct Active {
@@ -73,6 +82,7 @@ private:
     };
     quiesce::PreResult start(Active& active, os::Nanoseconds until, os::Waiter& waiter,
                              PreReport& report);
+    HookOutcome start_pre(const Hook& hook, os::Nanoseconds until, os::Waiter& waiter);
     void undo_after(std::size_t failed, PreReport& report, os::Waiter& steady);
     void end(Active& active, quiesce::Ending ending, os::Waiter& steady);
     HookOutcome run_tries(HookExecutor::Order order, os::Nanoseconds until, os::Waiter& waiter);
@@ -80,8 +90,20 @@ private:
                            os::Waiter& waiter);
     void log(const Hook& hook, HookPhase phase, const HookOutcome& outcome);
 
+    [[nodiscard]] quiesce::HookJournal journal_with(const std::string& name,
+                                                    quiesce::HookStep step) const;
+    void note_step(const std::string& name, quiesce::HookStep step);
+    void forget(const std::string& name);
+    void write_journal();
+    std::string recover_one(const quiesce::HookJournalEntry& entry, const std::vector<Hook>& hooks,
+                            bool same_boot, os::Waiter& steady);
+    void wait_for_end(const Hook& hook, os::Waiter& steady);
+    Status take_journal(os::Waiter& steady);
+
     Parts parts_;
-    std::string job_id_;
+    quiesce::HookJournal journal_;  // as on the disk
+    std::string journal_state_ = "clean";
+    bool locked_ = false;
     std::vector<Active> active_;  // owed their end, in the order of their pre
     std::vector<serialization::Evidence> ended_;
     bool given_up_ = false;

@@ -23,6 +23,7 @@ public:
         HostLine& line;
         FreezeEngine& freezer;
         HookExecutor& hooks;
+        HookJournalStore& journal;
         GuestLog& log;
         int stop_fd;  // readable: end the session cleanly, then return; -1: never
         TrustRules trust = TrustRules::of_process();  // of the folder of hooks

@@ -39,8 +39,10 @@ void Agent::run_pre() {
                         "writing out before the window: " + written.error().text);
     }
     if (prepare_.wanted == serialization::Level::application && actions_.empty()) {
+        std::vector<Hook> hooks = configured_hooks();
+        hooks_.recover(hooks, steady_);
         HookEngine::PreReport report =
-            hooks_.run_pre(configured_hooks(), prepare_.job_id, until, {*this, steady_});
+            hooks_.run_pre(std::move(hooks), prepare_.job_id, until, {*this, steady_});
         prepared_.evidence = std::move(report.evidence);
         prepared_.freeze_needed = report.freeze_needed;
         prepared_.refusal = std::move(report.refusal);

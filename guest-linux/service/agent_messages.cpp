@@ -91,7 +91,7 @@ serialization::Welcome Agent::make_welcome() {
     welcome.os = "linux";
     welcome.os_release = os_release();
     welcome.hooks_configured = !configured_hooks().empty();
-    welcome.journal = "clean";
+    welcome.journal = hooks_.journal_state();
     if (auto volumes = parts_.freezer.volumes()) {
         welcome.volumes = *std::move(volumes);
     } else {

@@ -47,7 +47,8 @@ int serve(const GuestConfig& config, FakeEngine& engine, const fs::path& folder)
     HostLine line{[&]() -> Result<std::string> { return folder / "port"; }};
     const TrustRules trust{::geteuid(), folder};
     SystemHooks hooks{{folder / "state", {}, trust}, SystemHooks::Groups::never};
-    Agent{config, {line, engine, hooks, log, signals.get(), trust}}.run();
+    HookJournalFile journal{{folder / "hooks.journal", folder / "hooks.lock", trust}};
+    Agent{config, {line, engine, hooks, journal, log, signals.get(), trust}}.run();
     return 0;
 }
 
@@ -131,11 +132,16 @@ void AgentHost::start(const GuestConfig& config, FakeEngine::Mood mood) {
     accept();
 }
 
+void AgentHost::kill_agent() {
+    if (agent_ <= 0) return;
+    ::kill(agent_, SIGKILL);
+    ::waitpid(agent_, nullptr, 0);
+    agent_ = -1;
+    peer_.reset();
+}
+
 AgentHost::~AgentHost() {
-    if (agent_ > 0) {
-        ::kill(agent_, SIGKILL);
-        ::waitpid(agent_, nullptr, 0);
-    }
+    kill_agent();
     std::error_code ignored;
     fs::remove_all(folder_, ignored);
 }

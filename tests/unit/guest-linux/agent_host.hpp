@@ -51,6 +51,8 @@ public:
 
     /// Starts the agent and accepts its connection.
     void start(const linux_guest::GuestConfig& config, FakeEngine::Mood mood);
+    /// kill -9, as an administrator's hand slips.
+    void kill_agent();
     void accept();
     void hang_up() { peer_.reset(); }
     void send_raw(ByteView bytes) const;

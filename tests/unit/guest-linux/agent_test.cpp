@@ -214,3 +214,51 @@ TEST_CASE("guest-linux/agent: asked to stop it thaws, runs the post hook and end
     CHECK(guest.agent_exit() == 0);
     CHECK(guest.record() == "pre freeze hold=5000 thaw post-failure");
 }
+
+TEST_CASE(
+    "guest-linux/agent: killed after pre, its next start ends the hook before anything else") {
+    Guest guest{Mood::good, true};
+    guest.prepare();
+    guest.kill_agent();
+    CHECK(guest.record() == "pre");
+    guest.start(guest.config, Mood::good);
+    const Welcome welcome = guest.greet();
+    CHECK(guest.record() == "pre post-aborted");
+    CHECK(welcome.journal == "recovered: guest.xml: post succeeded;");
+    guest.prepare();
+    guest.kill_agent();
+    guest.start(guest.config, Mood::good);
+    guest.greet();
+    CHECK(guest.record() == "pre post-aborted pre post-aborted");
+    guest.prepare();
+    guest.finish();
+    CHECK(guest.greet().journal == "clean");
+}
+
+TEST_CASE("guest-linux/agent: killed while pre runs, it is killed and then aborted once") {
+    Guest guest{Mood::good, true, "sleep 30; echo never >>record"};
+    guest.send(Prepare{.job_id = "job", .wanted = Level::application});
+    CHECK(guest.record_becomes("pre"));
+    guest.kill_agent();
+    guest.start(guest.config, Mood::good);
+    guest.greet();
+    CHECK(guest.record() == "pre post-aborted");
+}
+
+TEST_CASE("guest-linux/agent: killed while post runs, post goes on and is not run again") {
+    Guest guest{Mood::good, true};
+    guest.config.hook->post =
+        guest.hook("post", "sleep 1; printf 'done ' >>$STILLPOINT_HOOK_DIR/record");
+    guest.config.hook->folder = guest.folder();
+    guest.kill_agent();
+    guest.start(guest.config, Mood::good);
+    guest.greet();
+    guest.prepare();
+    guest.send(Finish{"job", true});
+    CHECK(guest.record_becomes("pre post"));
+    guest.kill_agent();
+    guest.start(guest.config, Mood::good);
+    const Welcome welcome = guest.greet();
+    CHECK(guest.record() == "pre post done");
+    CHECK(welcome.journal == "recovered: guest.xml: its end was under way and is not repeated;");
+}

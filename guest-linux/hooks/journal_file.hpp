@@ -1,0 +1,50 @@
+#pragma once
+#include <optional>
+#include <string>
+
+#include "hooks/trusted_file.hpp"
+#include "os/fd.hpp"
+#include "quiesce/hook_journal.hpp"
+
+namespace stillpoint::linux_guest {
+
+/// Where a hook journal is kept: a file, or a fake.
+class HookJournalStore {
+public:
+    virtual ~HookJournalStore() = default;
+    /// Takes it for this process alone; the children it names in `held` keep it until they have
+    /// become a hook. @errors busy, id "journal.locked" · of opening it
+    virtual Status lock() = 0;
+    /// Descriptors that hold the lock in a child.
+    [[nodiscard]] virtual std::vector<int> held() const = 0;
+    /// @return nullopt: nothing is owed. @errors journal.damaged, journal.version, hook.untrusted
+    virtual Result<std::optional<quiesce::HookJournal>> read() = 0;
+    /// On the disk when it returns, whole or as it was before. One without hooks is removed.
+    virtual Status write(const quiesce::HookJournal& journal) = 0;
+    /// Puts one that cannot be read out of the way, for people to look at.
+    virtual Status set_aside() = 0;
+};
+
+inline constexpr const char* hook_journal_default = "/var/lib/stillpoint/hooks.journal";
+
+/// @threads one at a time; a child may write in place of its parent
+class HookJournalFile final : public HookJournalStore {
+public:
+    struct Places {
+        std::string journal = hook_journal_default;
+        std::string lock = "/run/stillpoint/hooks.lock";
+        TrustRules trust = TrustRules::of_process();
+    };
+    explicit HookJournalFile(Places places) : places_(std::move(places)) {}
+    Status lock() override;
+    [[nodiscard]] std::vector<int> held() const override { return {lock_.get()}; }
+    Result<std::optional<quiesce::HookJournal>> read() override;
+    Status write(const quiesce::HookJournal& journal) override;
+    Status set_aside() override;
+
+private:
+    Places places_;
+    os::UniqueFd lock_;
+};
+
+}  // namespace stillpoint::linux_guest
