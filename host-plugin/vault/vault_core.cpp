@@ -111,7 +111,7 @@ std::string key_purpose(ObjectKind kind) {
     return std::string(purpose_prefix).append(kinds.at(static_cast<std::size_t>(kind)));
 }
 
-VaultKeys::VaultKeys(chunk::SecretKey master, VaultId id)
+VaultKeys::VaultKeys(const chunk::SecretKey& master, VaultId id)
     : master_(master),
       id_(id),
       data_ids_(hasher(master, id, "data ids")),
@@ -121,7 +121,7 @@ chunk::SealKey VaultKeys::object_key(ObjectKind kind, ByteView salt) const {
     return chunk::SealKey{chunk::hkdf_sha256(master_.view(), salt, as_bytes(key_purpose(kind)))};
 }
 
-VaultCore::VaultCore(BlockStore& its_store, DecodedConfig decoded, chunk::SecretKey master,
+VaultCore::VaultCore(BlockStore& its_store, DecodedConfig decoded, const chunk::SecretKey& master,
                      const env::Clock& its_clock, RandomSource its_random)
     : store(its_store),
       config(std::move(decoded.config)),

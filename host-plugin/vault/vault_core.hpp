@@ -30,7 +30,7 @@ using RandomSource = std::function<Bytes(std::size_t count)>;
 /// @threads any, concurrently
 class VaultKeys {
 public:
-    VaultKeys(chunk::SecretKey master, VaultId id);
+    VaultKeys(const chunk::SecretKey& master, VaultId id);
     /// The key of one object: HKDF-SHA-256(master, salt of its header, kind).
     [[nodiscard]] chunk::SealKey object_key(ObjectKind kind, ByteView salt) const;
     /// Ids of data chunks.
@@ -49,7 +49,7 @@ private:
 /// What all parts of one open vault share.
 /// @threads any, concurrently
 struct VaultCore {
-    VaultCore(BlockStore& its_store, DecodedConfig decoded, chunk::SecretKey master,
+    VaultCore(BlockStore& its_store, DecodedConfig decoded, const chunk::SecretKey& master,
               const env::Clock& its_clock, RandomSource its_random);
     BlockStore& store;  // outlives the core
     VaultConfig config;
