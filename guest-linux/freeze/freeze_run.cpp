@@ -318,7 +318,9 @@ std::string FreezeRun::waiting_names() const {
     for (const Unit& unit : units_) {
         if (!unit.waiting) continue;
         if (!names.empty()) names += ", ";
-        names += unit.opened.target.name;
+        const Target& target = unit.opened.target;
+        names += target.name;
+        if (!target.listener.empty()) names += " (watched by " + target.listener + ")";
     }
     return names;
 }

@@ -75,6 +75,7 @@ std::string plan_text(const FreezePlan& plan) {
         text += padded(target.can_freeze ? "freeze" : "sync", 6) + padded(target.name, columns) +
                 padded(target.type, 6) + target.device.text();
         if (target.level > 0) text += "  level " + std::to_string(target.level);
+        if (!target.listener.empty()) text += "  watched by " + target.listener;
         text += '\n';
     }
     for (const Uncovered& left : plan.uncovered) {

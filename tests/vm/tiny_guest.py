@@ -24,6 +24,8 @@ META_PACKAGE = "linux-image-cloud-amd64"
 # ext4 is built into the cloud kernel; these and what they depend on are modules.
 MODULES = ["virtio_pci", "virtio_blk", "virtio_console", "xfs", "loop", "vfat",
            "nls_cp437", "nls_ascii", "nls_iso8859_1"]
+# Only for tests that ask for them, see extra_modules.
+EXTRA_MODULES = ["dm_mod", "dm_crypt", "xts", "btrfs"]
 
 
 def run(*command, cwd=None):
@@ -80,16 +82,18 @@ def archive(files, devices=()):
     return gzip.compress(b"".join(out), compresslevel=1)
 
 
-def module_files(modules_folder):
-    """The .ko files of MODULES and their dependencies, in an order that insmod accepts."""
+def module_files(modules_folder, names):
+    """The .ko files of these modules and their dependencies, in an order that insmod accepts."""
     depends = {}
     for line in (modules_folder / "modules.dep").read_text().splitlines():
         path, _, needs = line.partition(":")
         depends[path] = needs.split()
     by_name = {pathlib.PurePath(path).stem.replace("-", "_"): path for path in depends}
     ordered = []
-    for module in MODULES:
-        path = by_name[module]
+    for module in names:
+        path = by_name.get(module)
+        if path is None:  # built in, or not there: the test finds out
+            continue
         # modules.dep lists dependencies nearest first: the farthest must be loaded first.
         for needed in [*reversed(depends[path]), path]:
             if needed not in ordered:
@@ -110,7 +114,14 @@ def build(folder, package):
         run("dpkg", "-x", str(next(scratch.glob("*.deb"))), str(root))
         release = next((root / "lib/modules").iterdir())
         run("depmod", "-b", str(root), release.name)
-        modules = module_files(release)
+        modules = module_files(release, MODULES)
+        for module in EXTRA_MODULES:
+            for index, path in enumerate(module_files(release, [module])):
+                if path in modules:
+                    continue
+                kept = folder / "modules" / module
+                kept.mkdir(parents=True, exist_ok=True)
+                shutil.copy(release / path, kept / f"{index:02}-{pathlib.PurePath(path).name}")
         files = {f"lab/modules/{index:02}-{pathlib.PurePath(path).name}": release / path
                  for index, path in enumerate(modules)}
         files["bin/busybox"] = pathlib.Path(shutil.which("busybox"))
@@ -120,6 +131,27 @@ def build(folder, package):
         devices = [("dev/console", 5, 1), ("dev/null", 1, 3)]
         (folder / "initramfs").write_bytes(archive(files, devices))
         shutil.copy(next((root / "boot").glob("vmlinuz-*")), folder / "vmlinuz")
+
+
+def extra_modules(*names):
+    """@return {path in the guest: host path}; the guest loads none of them by itself"""
+    found = {}
+    for name in names:
+        for path in sorted((base() / "modules" / name).glob("*.ko")):
+            found[f"lab/more/{name}/{path.name}"] = path
+    return found
+
+
+def with_libraries(*programs):
+    """@return {path in the guest: host path} of programs of this machine and what they load"""
+    found = {}
+    for program in programs:
+        found[f"lab/bin/{pathlib.Path(program).name}"] = pathlib.Path(program)
+        for line in run("ldd", program).splitlines():
+            path = next((word for word in line.split() if word.startswith("/")), None)
+            if path:
+                found[path.lstrip("/")] = pathlib.Path(path)
+    return found
 
 
 def cache_folder():
