@@ -2,6 +2,7 @@
 #include <sys/signalfd.h>
 
 #include <cstdio>
+#include <initializer_list>
 #include <string>
 
 #include "channel/port_finder.hpp"
@@ -9,6 +10,7 @@
 #include "hooks/hook_runner.hpp"
 #include "service/agent.hpp"
 #include "service/command_line.hpp"
+#include "service/doctor.hpp"
 #include "service/plan_report.hpp"
 
 /// The composition root of stillpoint-guest.
@@ -17,6 +19,7 @@ namespace {
 
 constexpr int exit_failed = 1;
 constexpr int exit_usage = 2;
+constexpr int exit_repair = 3;
 
 int complain(const Error& error) {
     const std::string remedy = error.remedy.empty() ? "" : "; " + error.remedy;
@@ -24,16 +27,13 @@ int complain(const Error& error) {
     return error.code == Errc::invalid ? exit_usage : exit_failed;
 }
 
-/// SIGTERM and SIGINT as a descriptor; SIGHUP is no reason to end, a broken pipe is an errno.
-os::UniqueFd stop_signals() {
-    ::signal(SIGPIPE, SIG_IGN);
-    ::signal(SIGHUP, SIG_IGN);
-    sigset_t stop;
-    ::sigemptyset(&stop);
-    ::sigaddset(&stop, SIGTERM);
-    ::sigaddset(&stop, SIGINT);
-    ::sigprocmask(SIG_BLOCK, &stop, nullptr);
-    return os::UniqueFd{::signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK)};
+/// Signals as a descriptor.
+os::UniqueFd signals(std::initializer_list<int> numbers) {
+    sigset_t set;
+    ::sigemptyset(&set);
+    for (const int number : numbers) ::sigaddset(&set, number);
+    ::sigprocmask(SIG_BLOCK, &set, nullptr);
+    return os::UniqueFd{::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)};
 }
 
 Status print_plan(const GuestConfig& config, bool json) {
@@ -43,6 +43,20 @@ Status print_plan(const GuestConfig& config, bool json) {
              : plan_text(plan);
     std::fputs(text.c_str(), stdout);
     return {};
+}
+
+/// @return whether something needs to be repaired
+bool print_diagnosis(const GuestConfig& config, const CommandLine& line) {
+    ::signal(SIGPIPE, SIG_IGN);
+    SystemFreezeEngine freezer{config.rules};
+    os::PlainWaiter waiter;
+    const serialization::Diagnosis found =
+        examine(freezer, config, TrustRules::of_process(), !line.no_freeze, waiter);
+    const std::string text =
+        line.json ? to_json(to_value(found), serialization::JsonStyle::indented) + "\n"
+                  : diagnosis_text(found);
+    std::fputs(text.c_str(), stdout);
+    return needs_repair(found);
 }
 
 /// Thaws what an agent that died left frozen. @return the lock of the one that serves
@@ -70,10 +84,18 @@ void judge_config(GuestConfig& config, const std::string& file) {
     }
 }
 
+Result<GuestConfig> load_config(const std::string& file) {
+    SP_ASSIGN(GuestConfig config, load_guest_config(file));
+    judge_config(config, file);
+    return config;
+}
+
 Status serve(const GuestConfig& config, const CommandLine& line) {
     SP_ASSIGN(const os::UniqueFd target, open_log(line.log));
     GuestLog log{target.get(), Severity::info};
-    const os::UniqueFd stop = stop_signals();
+    ::signal(SIGPIPE, SIG_IGN);  // a broken pipe is an errno
+    const os::UniqueFd stop = signals({SIGTERM, SIGINT});
+    const os::UniqueFd reload = signals({SIGHUP});
     HostLine host{[&]() -> Result<std::string> {
         if (line.channel.empty()) return find_port(guest_port_name);
         return line.channel;
@@ -83,23 +105,27 @@ Status serve(const GuestConfig& config, const CommandLine& line) {
     log.line(Severity::info, "started version=" STILLPOINT_VERSION);
     SystemHooks hooks{{}};
     HookJournalFile journal{{}};
-    Agent{config, {host, freezer, hooks, journal, log, stop.get()}}.run();
+    Agent::Parts parts{host, freezer, hooks, journal, log, stop.get()};
+    parts.reload_fd = reload.get();
+    parts.reload = [&] { return load_config(line.config); };
+    Agent{config, parts}.run();
     log.line(Severity::info, "stopped");
     return {};
 }
 
-Status carry_out(const CommandLine& line) {
+Result<int> carry_out(const CommandLine& line) {
     if (line.command == Command::version) {
         std::puts("stillpoint-guest " STILLPOINT_VERSION);
-        return {};
+        return 0;
     }
     if (line.command == Command::help) {
         std::fputs(std::string(help_text()).c_str(), stdout);
-        return {};
+        return 0;
     }
-    SP_ASSIGN(GuestConfig config, load_guest_config(line.config));
-    judge_config(config, line.config);
-    return line.command == Command::plan ? print_plan(config, line.json) : serve(config, line);
+    SP_ASSIGN(const GuestConfig config, load_config(line.config));
+    if (line.command == Command::doctor) return print_diagnosis(config, line) ? exit_repair : 0;
+    SP_TRY(line.command == Command::plan ? print_plan(config, line.json) : serve(config, line));
+    return 0;
 }
 
 }  // namespace
@@ -110,6 +136,6 @@ int main(int argc, char** argv) {
     const std::span<const char* const> words{argv, static_cast<std::size_t>(argc)};
     const auto line = parse_command_line(words.subspan(1));
     if (!line) return complain(line.error());
-    const stillpoint::Status done = carry_out(*line);
-    return done ? 0 : complain(done.error());
+    const auto done = carry_out(*line);
+    return done ? *done : complain(done.error());
 }

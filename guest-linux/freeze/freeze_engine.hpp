@@ -20,6 +20,8 @@ struct FreezeReport {
 class FreezeEngine {
 public:
     virtual ~FreezeEngine() = default;
+    /// Other rules from the next freeze on. Not while a freeze is under way.
+    virtual void use(const FreezeRules& rules) = 0;
     /// What would be frozen now. @errors as plan_freeze; corrupt, io
     virtual Result<std::vector<serialization::Volume>> volumes() = 0;
     /// Writes dirty data out long before the window, until `until` at the latest.
@@ -28,6 +30,9 @@ public:
     /// @errors those of FreezeLock::take and of FreezeRun's start, sync and freeze · busy, id
     ///         "freeze.stuck": an earlier freeze of a filesystem has still not returned
     virtual Result<FreezeReport> freeze(const FreezeBudgets& budgets, os::Waiter& waiter) = 0;
+    /// Looks for what may go wrong; with `dry_run` freezes and thaws each filesystem by itself,
+    /// under the watchdog. Not while a freeze is under way.
+    virtual serialization::Diagnosis examine(bool dry_run, os::Waiter& waiter) = 0;
     /// While frozen: what to poll on, until when the freeze lasts, and the regular care.
     virtual void watch(std::vector<pollfd>& descriptors) const = 0;
     virtual Status tend() = 0;
@@ -42,9 +47,11 @@ public:
         : rules_(std::move(rules)), places_(std::move(places)) {}
     /// @errors as FreezeEngine::volumes
     [[nodiscard]] Result<FreezePlan> plan();
+    void use(const FreezeRules& rules) override { rules_ = rules; }
     Result<std::vector<serialization::Volume>> volumes() override;
     Status write_out(os::Nanoseconds until, os::Waiter& waiter) override;
     Result<FreezeReport> freeze(const FreezeBudgets& budgets, os::Waiter& waiter) override;
+    serialization::Diagnosis examine(bool dry_run, os::Waiter& waiter) override;
     void watch(std::vector<pollfd>& descriptors) const override;
     Status tend() override;
     ThawReport thaw(os::Waiter& waiter) override;
@@ -53,6 +60,9 @@ private:
     Status start(os::Waiter& waiter, const FreezeSurvival& survival);
     Result<FreezePlan> plan_with_scan(os::Nanoseconds age_max);
     [[nodiscard]] FreezeSurvival survival() const;
+    Status try_one(const FreezePlan& plan, const Target& target, serialization::MountCheck& check,
+                   os::Waiter& waiter);
+    void try_all(const FreezePlan& plan, serialization::Diagnosis& diagnosis, os::Waiter& waiter);
     FreezeRules rules_;
     FreezePlaces places_;
     std::optional<FreezeLock> lock_;             // from the freeze to the end of the thaw

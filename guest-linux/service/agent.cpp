@@ -1,5 +1,8 @@
 #include "service/agent.hpp"
 
+#include <sys/signalfd.h>
+#include <unistd.h>
+
 #include <algorithm>
 
 namespace stillpoint::linux_guest {
@@ -41,6 +44,8 @@ void Agent::idle_round() {
     if (state_ == State::idle) {
         os::reap_finished();
         adopt_hello();
+        if (std::exchange(reload_wanted_, false)) run_reload();
+        if (doctor_) return run_doctor();
     }
     std::vector<pollfd> watched;
     Nanoseconds until = boottime() + round_max;
@@ -83,13 +88,34 @@ bool Agent::pump_once(std::span<pollfd> watched, Nanoseconds until) {
 void Agent::pump(std::span<pollfd> watched, Nanoseconds until) {
     std::vector<pollfd> all{watched.begin(), watched.end()};
     all.push_back({parts_.line.poll_fd(), POLLIN, 0});
+    all.push_back({parts_.reload_fd, POLLIN, 0});
     all.push_back({stopping_ ? -1 : parts_.stop_fd, POLLIN, 0});
     until = std::min({until, timer(), parts_.line.wake_at()});
     const int ready = ::poll(all.data(), all.size(), os::poll_ms(boottime(), until));
     if (ready < 0) return;  // EINTR: the caller looks at its times again
     for (std::size_t i = 0; i < watched.size(); ++i) watched[i].revents = all[i].revents;
     serve_line(all[watched.size()].revents);
+    if (all[watched.size() + 1].revents != 0) take_reload();
     if (all.back().revents != 0) take_stop();
+}
+
+/// Carried out between two backups: one keeps the configuration that it began with.
+void Agent::take_reload() {
+    signalfd_siginfo signal{};
+    while (::read(parts_.reload_fd, &signal, sizeof signal) > 0) reload_wanted_ = true;
+}
+
+void Agent::run_reload() {
+    if (!parts_.reload) return;
+    auto config = parts_.reload();
+    if (!config) {
+        parts_.log.line(Severity::error,
+                        "the configuration stays as it was: " + config.error().text);
+        return;
+    }
+    config_ = *std::move(config);
+    parts_.freezer.use(config_.rules);
+    parts_.log.line(Severity::info, "read the configuration anew");
 }
 
 void Agent::take_stop() {

@@ -1,5 +1,6 @@
 #pragma once
 #include <deque>
+#include <functional>
 #include <optional>
 
 #include "channel/host_line.hpp"
@@ -27,6 +28,8 @@ public:
         GuestLog& log;
         int stop_fd;  // readable: end the session cleanly, then return; -1: never
         TrustRules trust = TrustRules::of_process();  // of the folder of hooks
+        int reload_fd = -1;  // a signalfd; readable: read the configuration anew
+        std::function<Result<GuestConfig>()> reload;
     };
     Agent(const GuestConfig& config, const Parts& parts);
 
@@ -42,6 +45,8 @@ private:
     bool pump_once(std::span<pollfd> watched, os::Nanoseconds until);
     void idle_round();
     void take_stop();
+    void take_reload();
+    void run_reload();
     [[nodiscard]] os::Nanoseconds timer() const;
     [[nodiscard]] bool timer_passed() const;
 
@@ -53,6 +58,8 @@ private:
     void take_freeze(const serialization::Freeze& freeze);
     void take_thaw(const serialization::Thaw& thaw);
     void take_finish(const serialization::Finish& finish);
+    void take_doctor(const serialization::Doctor& doctor);
+    void run_doctor();
     void send(const serialization::Message& message);
     void send_error(const Error& error);
     serialization::Welcome make_welcome();
@@ -74,7 +81,7 @@ private:
         Agent& agent_;
     };
 
-    const GuestConfig& config_;
+    GuestConfig config_;
     Parts parts_;
     HookEngine hooks_;
     SteadyWaiter steady_{*this};
@@ -82,6 +89,7 @@ private:
     os::Nanoseconds entered_{};            // state_ since
     std::deque<quiesce::Action> actions_;  // decided, not begun
     bool stopping_ = false;
+    bool reload_wanted_ = false;
     std::string logged_problem_;  // of the line; said once
 
     serialization::SessionId session_ = 0;  // 0: none yet
@@ -93,6 +101,8 @@ private:
     };
     std::optional<NewSession> new_session_;  // answered once the old session has ended
     serialization::Welcome welcome_;
+    std::optional<serialization::Doctor> doctor_;  // asked, not begun
+    bool examining_ = false;
 
     serialization::Prepare prepare_;
     serialization::Freeze freeze_;

@@ -2,6 +2,7 @@
 
 #include "serialization/version.hpp"
 #include "service/agent.hpp"
+#include "service/doctor.hpp"
 
 /// What the agent hears and says.
 namespace stillpoint::linux_guest {
@@ -114,6 +115,8 @@ void Agent::take_message(const Message& message) {
     if (const auto* finish = std::get_if<serialization::Finish>(&message))
         return take_finish(*finish);
     if (std::holds_alternative<serialization::Cancel>(message)) return feed(Event::cancel);
+    if (const auto* doctor = std::get_if<serialization::Doctor>(&message))
+        return take_doctor(*doctor);
     send_error({Errc::unsupported,
                 "protocol.unknown",
                 "not a request: " + std::string(kind_of(message)),
@@ -128,6 +131,28 @@ void Agent::take_freeze(const serialization::Freeze& freeze) {
 void Agent::take_thaw(const serialization::Thaw& thaw) {
     if (thaw.lease_id == freeze_.lease_id) return feed(Event::thaw);
     send_error({Errc::invalid, "protocol.lease", "Thaw names another lease than Freeze did", {}});
+}
+
+/// Carried out once nothing else is under way; a Prepare that comes meanwhile ends it early.
+void Agent::take_doctor(const serialization::Doctor& doctor) {
+    if (state_ != State::idle || doctor_ || examining_) {
+        return send_error({Errc::busy,
+                           "protocol.order",
+                           "not possible now: the session is " + std::string(name_of(state_)),
+                           {}});
+    }
+    doctor_ = doctor;
+}
+
+void Agent::run_doctor() {
+    const serialization::Doctor asked = *std::exchange(doctor_, std::nullopt);
+    examining_ = true;
+    parts_.log.hold();
+    const serialization::Diagnosis found =
+        examine(parts_.freezer, config_, parts_.trust, asked.dry_run, *this);
+    parts_.log.release();
+    examining_ = false;
+    send(found);
 }
 
 void Agent::take_finish(const serialization::Finish& finish) {

@@ -6,9 +6,10 @@
 namespace stillpoint::linux_guest {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Command>, 5> commands{
+constexpr std::array<std::pair<std::string_view, Command>, 6> commands{
     {{"run", Command::run},
      {"plan", Command::plan},
+     {"doctor", Command::doctor},
      {"--version", Command::version},
      {"--help", Command::help},
      {"-h", Command::help}}};
@@ -28,8 +29,9 @@ Result<CommandLine> parse_command_line(std::span<const char* const> arguments) {
     bool commanded = false;
     for (std::size_t i = 0; i < arguments.size(); ++i) {
         const std::string_view word = arguments[i];
-        bool known = word == "--json";
-        if (known) line.json = true;
+        bool known = word == "--json" || word == "--no-freeze";
+        if (word == "--json") line.json = true;
+        if (word == "--no-freeze") line.no_freeze = true;
         for (const auto& [name, command] : commands) {
             if (name != word) continue;
             if (std::exchange(commanded, true)) {
@@ -51,8 +53,12 @@ Result<CommandLine> parse_command_line(std::span<const char* const> arguments) {
             return fail(Errc::invalid, "usage", "unknown word: " + std::string(word), "see --help");
         }
     }
-    if (line.json && line.command != Command::plan) {
-        return fail(Errc::invalid, "usage", "--json goes with plan", "see --help");
+    const bool tells = line.command == Command::plan || line.command == Command::doctor;
+    if (line.json && !tells) {
+        return fail(Errc::invalid, "usage", "--json goes with plan and doctor", "see --help");
+    }
+    if (line.no_freeze && line.command != Command::doctor) {
+        return fail(Errc::invalid, "usage", "--no-freeze goes with doctor", "see --help");
     }
     return line;
 }
@@ -62,18 +68,23 @@ std::string_view help_text() {
 
 usage: stillpoint-guest [run] [--config FILE] [--channel PATH] [--log WHERE]
        stillpoint-guest plan [--config FILE] [--json]
+       stillpoint-guest doctor [--config FILE] [--json] [--no-freeze]
 
   run               serve the host (default)
   plan              print which filesystems would be frozen, and which not and why
+  doctor            examine this machine, freeze and thaw each filesystem once to see
+                    how long it takes, and say what to repair
   --config FILE     configuration; default /etc/stillpoint/guest.xml
   --channel PATH    a character device or unix socket to talk over, in place of the
                     virtio-serial port org.stillpoint.guest.0
   --log WHERE       stderr (default), kmsg or a file
-  --json            plan: one JSON document
+  --json            plan, doctor: one JSON document
+  --no-freeze       doctor: without freezing anything
   --version         print the version
   --help, -h        print this text
 
-Exit codes: 0 done, 1 failed, 2 usage or configuration.
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 the doctor found something to
+repair.
 )";
 }
 

@@ -8,7 +8,7 @@
 
 namespace stillpoint::linux_guest {
 
-enum class Command { run, plan, version, help };
+enum class Command { run, plan, doctor, version, help };
 
 /// What the command line asks for.
 struct CommandLine {
@@ -17,6 +17,7 @@ struct CommandLine {
     std::string channel;         // empty: the virtio-serial port
     std::string log = "stderr";  // or kmsg, or a file
     bool json = false;
+    bool no_freeze = false;  // doctor: without the dry run
 };
 
 /// @errors invalid, id "usage": an unknown word or a missing value, with what is accepted

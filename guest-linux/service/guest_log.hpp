@@ -33,7 +33,7 @@ private:
     std::deque<std::string> lines_;
 };
 
-inline constexpr std::size_t lines_held_max = 2000;   // a freeze of 30 s says a few dozen
+inline constexpr std::size_t lines_held_max = 2000;     // a freeze of 30 s says a few dozen
 inline constexpr std::size_t log_line_bytes_max = 900;  // the kernel log takes at most 1,000 or so
 
 /// @return the descriptor lines go to: "stderr", "kmsg" or a file, which is appended to.

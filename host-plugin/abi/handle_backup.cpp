@@ -73,22 +73,6 @@ int exit_code_for(const serialization::PointReport& report) {
     return clean ? exit_done : exit_warnings;
 }
 
-Value describe_guest(const hypervisor::VmInfo& vm, const guest::GuestClient& client,
-                     env::Nanoseconds round_trip) {
-    const serialization::Welcome& welcome = client.welcome();
-    return Map{{"vm", vm.name},
-               {"uuid", vm.uuid},
-               {"extension", true},
-               {"agent_version", welcome.agent_version},
-               {"protocol_version", std::int64_t{welcome.version}},
-               {"os", welcome.os},
-               {"os_release", welcome.os_release},
-               {"hooks_configured", welcome.hooks_configured},
-               {"journal", welcome.journal},
-               {"volumes", to_value(welcome.volumes)},
-               {"round_trip_ms", env::to_ms(round_trip)}};
-}
-
 }  // namespace
 
 Result<JobResult> handle_backup(const Value& document, const JobContext& context) {
@@ -100,24 +84,6 @@ Result<JobResult> handle_backup(const Value& document, const JobContext& context
               route::run_backup(services, options_for(request, context.config, machine.driver),
                                 context.cancel));
     return JobResult{exit_code_for(report), to_value(report)};
-}
-
-Result<JobResult> handle_guest_status(const Value& document, const JobContext& context) {
-    SP_ASSIGN(const auto request,
-              from_value<serialization::GuestStatusRequest>(document, "guest.status"));
-    SP_ASSIGN(const OpenVm machine, open_vm(request.vm, context.clock, context.libvirt_loop));
-    SP_ASSIGN(const auto vm, machine.vm->inspect({context.clock, inspect_budget}));
-    if (vm.guest_channel.empty()) {
-        return fail(Errc::not_found, "guest.no_channel",
-                    "VM " + vm.name + " has no port org.stillpoint.guest.0",
-                    "add a virtio-serial channel of that name to the VM; on plain QEMU name its "
-                    "socket with --guest-channel");
-    }
-    SP_ASSIGN(const auto client, guest::connect_guest(vm.guest_channel, vm.uuid,
-                                                      {context.clock, context.config.greet_budget},
-                                                      context.cancel, context.clock));
-    SP_ASSIGN(const auto round_trip, client->ping({context.clock, context.config.greet_budget}));
-    return JobResult{exit_done, describe_guest(vm, *client, round_trip)};
 }
 
 }  // namespace stillpoint::abi

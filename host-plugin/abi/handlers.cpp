@@ -15,7 +15,7 @@ struct Route {
     Handler handler;
 };
 
-constexpr std::array<Route, 10> routes{{
+constexpr std::array<Route, 11> routes{{
     {serialization::VaultInitRequest::kind, handle_vault_init},
     {serialization::VaultCheckRequest::kind, handle_vault_check},
     {serialization::VaultStatsRequest::kind, handle_vault_stats},
@@ -26,6 +26,7 @@ constexpr std::array<Route, 10> routes{{
     {serialization::RestoreRequest::kind, handle_restore},
     {serialization::ForgetRequest::kind, handle_forget},
     {serialization::GuestStatusRequest::kind, handle_guest_status},
+    {serialization::GuestDoctorRequest::kind, handle_guest_doctor},
 }};
 
 Result<JobResult> dispatch(const serialization::Value& request, const JobContext& context) {

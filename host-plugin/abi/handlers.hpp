@@ -32,5 +32,6 @@ struct JobContext {
 [[nodiscard]] Result<JobResult> handle_restore(const serialization::Value&, const JobContext&);
 [[nodiscard]] Result<JobResult> handle_forget(const serialization::Value&, const JobContext&);
 [[nodiscard]] Result<JobResult> handle_guest_status(const serialization::Value&, const JobContext&);
+[[nodiscard]] Result<JobResult> handle_guest_doctor(const serialization::Value&, const JobContext&);
 
 }  // namespace stillpoint::abi

@@ -54,6 +54,10 @@ public:
                                            const env::Deadline& deadline) override {
         return ask<serialization::Finished>(request, deadline, never_);
     }
+    Result<serialization::Diagnosis> doctor(const serialization::Doctor& request,
+                                            const env::Deadline& deadline) override {
+        return ask<serialization::Diagnosis>(request, deadline, cancel_);
+    }
     void cancel(const std::string& reason) noexcept override;
     Result<env::Nanoseconds> ping(const env::Deadline& deadline) override;
     [[nodiscard]] std::vector<Log> take_logs() override { return std::exchange(logs_, {}); }
@@ -107,6 +111,11 @@ Status ExtensionClient::take_aside(Message& message, std::string_view request) {
     if (failure == nullptr) return {};
     if (failure->code == "protocol.version") {
         return fail(Errc::unsupported, "guest.version", "guest: " + failure->text,
+                    "update the extension in the guest");
+    }
+    if (failure->code == "protocol.unknown" && request == serialization::Doctor::kind) {
+        return fail(Errc::unsupported, "guest.no_doctor",
+                    "the extension in the guest cannot examine itself yet",
                     "update the extension in the guest");
     }
     return fail(

@@ -41,6 +41,15 @@ public:
     virtual void cancel(const std::string& reason) noexcept = 0;
     /// One round trip. @return nanoseconds
     virtual Result<env::Nanoseconds> ping(const env::Deadline& deadline) = 0;
+    /// Has the guest examine itself. @errors also unsupported, id "guest.no_doctor": an extension
+    /// that does not know how
+    virtual Result<serialization::Diagnosis> doctor(const serialization::Doctor& request,
+                                                    const env::Deadline& deadline) {
+        static_cast<void>(request);
+        static_cast<void>(deadline);
+        return fail(Errc::unsupported, "guest.no_doctor", "this guest cannot examine itself",
+                    "install the extension in the guest, or update it");
+    }
     /// What the guest logged since the last call; at most guest_log_lines_max lines are kept.
     [[nodiscard]] virtual std::vector<serialization::Log> take_logs() { return {}; }
 };

@@ -19,7 +19,7 @@ struct Given {
                 format = "qcow2", scratch;
     std::uint32_t chunk_bytes = 65536;
     std::vector<std::string> disks, points;
-    bool full = false, read_data = false;
+    bool full = false, read_data = false, no_freeze = false;
 
     [[nodiscard]] s::VaultAccess access() const { return {vault, key_file}; }
     [[nodiscard]] s::VmAccess machine() const { return {vm, connect, qmp, guest_channel}; }
@@ -241,6 +241,11 @@ private:
             return with_kind(s::GuestStatusRequest{given_.machine()});
         });
         add_machine(status);
+        CLI::App* doctor = add(*guest, "doctor", "have the extension examine its machine", [this] {
+            return with_kind(s::GuestDoctorRequest{given_.machine(), !given_.no_freeze});
+        });
+        add_machine(doctor);
+        doctor->add_flag("--no-freeze", given_.no_freeze, "do not freeze anything for a try");
     }
 
     CLI::App app_;

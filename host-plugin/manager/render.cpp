@@ -5,6 +5,7 @@
 #include <iomanip>
 
 #include "manager/terminal.hpp"
+#include "serialization/doctor.hpp"
 #include "serialization/reports.hpp"
 
 namespace stillpoint::manager {
@@ -134,6 +135,26 @@ void render_guest(std::ostream& out, const s::Value& document) {
     }
 }
 
+void render_diagnosis(std::ostream& out, const s::Value& document) {
+    const auto found = s::from_value<s::Diagnosis>(document, "diagnosis");
+    if (!found) return;
+    for (const s::MountCheck& mount : found->mounts) {
+        out << mount.name << " (" << mount.type << ")";
+        if (mount.froze) {
+            out << "  sync " << fixed(static_cast<double>(mount.sync_ns) / 1e6, 1) << " ms, freeze "
+                << fixed(static_cast<double>(mount.freeze_ns) / 1e6, 1) << " ms, thaw "
+                << fixed(static_cast<double>(mount.thaw_ns) / 1e6, 1) << " ms";
+        }
+        out << (mount.note.empty() ? "" : "  " + mount.note) << "\n";
+    }
+    for (const s::Finding& finding : found->findings) {
+        out << finding.severity << ": " << finding.object << (finding.object.empty() ? "" : ": ")
+            << finding.text << " [" << finding.id << "]\n";
+        if (!finding.remedy.empty()) out << "  -> " << finding.remedy << "\n";
+    }
+    if (document.boolean_or("ok", false)) out << "nothing to repair\n";
+}
+
 void render_forgotten(std::ostream& out, const s::Value& document) {
     const s::Value* list = document.find("forgotten");
     if (list == nullptr || list->array() == nullptr) return;
@@ -155,7 +176,7 @@ struct Renderer {
     void (*render)(std::ostream&, const s::Value&);
 };
 
-constexpr std::array<Renderer, 10> renderers{{{"backup", render_point},
+constexpr std::array<Renderer, 11> renderers{{{"backup", render_point},
                                               {"show", render_point},
                                               {"points", render_points},
                                               {"vault.init", render_vault},
@@ -164,7 +185,8 @@ constexpr std::array<Renderer, 10> renderers{{{"backup", render_point},
                                               {"verify", render_check},
                                               {"restore", render_check},
                                               {"forget", render_forgotten},
-                                              {"guest.status", render_guest}}};
+                                              {"guest.status", render_guest},
+                                              {"guest.doctor", render_diagnosis}}};
 
 }  // namespace
 

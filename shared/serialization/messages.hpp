@@ -1,6 +1,7 @@
 #pragma once
 #include <variant>
 
+#include "serialization/doctor.hpp"
 #include "serialization/evidence.hpp"
 #include "serialization/fields.hpp"
 
@@ -248,7 +249,8 @@ struct Unknown {
 };
 
 using Message = std::variant<Unknown, Hello, Prepare, Freeze, Thaw, Finish, Cancel, Ping, Welcome,
-                             Prepared, Frozen, Thawed, Finished, Pong, Log, Failure>;
+                             Prepared, Frozen, Thawed, Finished, Pong, Log, Failure,
+                             Doctor, Diagnosis>;
 
 /// CBOR of {"kind": …, "body": {…}}; at most limits::frame_bytes_max.
 [[nodiscard]] Bytes encode_message(const Message& message);

@@ -178,4 +178,15 @@ struct GuestStatusRequest {
     }
 };
 
+struct GuestDoctorRequest {
+    static constexpr std::string_view kind = "guest.doctor";
+    VmAccess vm;
+    bool dry_run = true;  // freeze and thaw each filesystem once
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("vm", s.vm);
+        v("dry_run", s.dry_run);
+    }
+};
+
 }  // namespace stillpoint::serialization

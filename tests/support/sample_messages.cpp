@@ -53,6 +53,12 @@ std::vector<Message> sample_messages() {
         Pong{4'294'967'295, "frozen"},
         Log{"warning", "thawing took 250 ms"},
         Failure{"freeze.foreign", true, "/data is frozen by somebody else"},
+        Doctor{false},
+        Diagnosis{
+            1'700'000'000'123'456'789,
+            {{"/mnt/données", "xfs", "254:17", 1, true, 3'000'000, 55'000'000, 100'000, "note"}},
+            {{"doctor.listener", "warning", "/mnt/données", "scanner decides about opens",
+              "exclude it"}}},
     };
 }
 

@@ -4,6 +4,7 @@ virus scanner that logs to what is frozen, every process killed at many points, 
 
 STILLPOINT_TEST_LENGTH=long repeats what is random often."""
 import itertools
+import json
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import unittest
 import images
 import lab
 import machine
+import product
 import test_guest
 import tiny_guest
 import writing_guest
@@ -61,8 +63,8 @@ class Hard(unittest.TestCase):
             self.skipTest("not here: " + ", ".join(missing))
 
     def session(self, *steps):
-        return test_guest.bodies(test_guest.talk(self.vm, *(steps or
-                                                            ("prepare", "freeze", "thaw", "finish"))))
+        steps = steps or ("prepare", "freeze", "thaw", "finish")
+        return test_guest.bodies(test_guest.talk(self.vm, *steps))
 
     def held(self, *names):
         """A whole session that holds these filesystems. @return {name: evidence}"""
@@ -92,14 +94,16 @@ class Hard(unittest.TestCase):
 
     def test_loop_on_xfs_on_lvm_on_luks(self):
         """Device-mapper's linear on its crypt, which is what LVM on LUKS is to the kernel."""
-        self.need("dmsetup", "mkfs.xfs", "mkfs.ext4", dm_mod="test -e /sys/class/misc/device-mapper",
-                  xts="true", dm_crypt="dmsetup targets | grep -q crypt")
+        self.need("dmsetup", "mkfs.xfs", "mkfs.ext4", aes_generic="true", ecb="true", xts="true",
+                  dm_mod="test -e /sys/class/misc/device-mapper",
+                  dm_crypt="dmsetup targets | grep -q crypt")
         key = "0123456789abcdef" * 8
         self.vm.run(f"""set -e; mkdir -p /mnt/c /mnt/d
             n=$(cat /sys/class/block/vdc/size)
-            dmsetup create luks --noudevsync --table "0 $n crypt aes-xts-plain64 {key} 0 /dev/vdc 0"
+            crypt="crypt aes-xts-plain64 {key} 0 /dev/vdc 0"
+            dmsetup create luks --noudevsync --table "0 $n $crypt"
             dmsetup create lv --noudevsync --table "0 $n linear /dev/dm-0 0"
-            ls -l /dev/dm-* >&2; mkfs.xfs -q -f /dev/dm-1; mount -t xfs /dev/dm-1 /mnt/c
+            mkfs.xfs -q -f /dev/dm-1; mount -t xfs /dev/dm-1 /mnt/c
             dd if=/dev/zero of=/mnt/c/image bs=1M count=0 seek=48 2>/dev/null
             mkfs.ext4 -q -F /mnt/c/image; mount -o loop /mnt/c/image /mnt/d""")
         try:
@@ -125,12 +129,56 @@ class Hard(unittest.TestCase):
         finally:
             self.vm.run("for i in $(seq 300); do umount /run/b/$i; done")
 
+    def test_the_doctor(self):
+        """From inside and from the host; a dry run leaves nothing frozen."""
+        status, text = self.vm.run("stillpoint-guest doctor", check=False)
+        self.assertIn(status, (0, 3), text)
+        self.assertRegex(text, r"/mnt/a +ext4 .*freeze +[0-9.]+ ms")
+        status, text = self.vm.run("stillpoint-guest doctor --json --no-freeze", check=False)
+        self.assertFalse(any(mount["froze"] for mount in json.loads(text)["mounts"]))
+        user = product.Stillpoint(self.place, greet_seconds=product.GREET_SECONDS)
+        found = user.run("guest", "doctor", *product.access_of(self.vm), expect=(0, 3)).json
+        self.assertEqual({mount["name"]: mount["froze"] for mount in found["mounts"]},
+                         {"/mnt/a": True, "/mnt/b": True})
+        for mount in found["mounts"]:
+            print(f"figure dry_run {mount['name']} freeze_ms={mount['freeze_ns'] / 1e6:.1f} "
+                  f"thaw_ms={mount['thaw_ns'] / 1e6:.1f}", flush=True)
+        self.vm.run("fsfreeze --freeze /mnt/b")
+        try:
+            found = user.run("guest", "doctor", *product.access_of(self.vm), expect=3).json
+            foreign = [f for f in found["findings"] if f["id"] == "freeze.foreign"]
+            self.assertEqual([f["object"] for f in foreign], ["/mnt/b"])
+            self.assertTrue(foreign[0]["remedy"])
+        finally:
+            self.vm.run("fsfreeze --unfreeze /mnt/b")
+        self.assertEqual(self.left_frozen(), [])
+
+    def test_reload(self):
+        """SIGHUP: a wrong file changes nothing and is told, a right one counts."""
+        self.vm.run("cp /etc/stillpoint/guest.xml /run/old.xml; "
+                    "echo '<guest><freeze><exclude label=\"lab\"/></freeze></guest>' "
+                    ">/etc/stillpoint/guest.xml; kill -HUP $(pidof stillpoint-guest)")
+        try:
+            said = self.session("cancel")
+            excluded = {v["name"]: v["excluded"] for v in said["Welcome"]["volumes"]}
+            self.assertEqual(excluded, {"/mnt/a": True, "/mnt/b": True})  # by superblock alone
+            self.vm.run("echo '<guest><nonsense/></guest>' >/etc/stillpoint/guest.xml; "
+                        "kill -HUP $(pidof stillpoint-guest)")
+            said = self.session("cancel")
+            self.assertTrue(all(v["excluded"] for v in said["Welcome"]["volumes"]))
+            self.assertIn("stays as it was", self.vm.run("cat /run/stillpoint-guest.log"))
+        finally:
+            self.vm.run("cp /run/old.xml /etc/stillpoint/guest.xml; "
+                        "kill -HUP $(pidof stillpoint-guest)")
+        self.held("/mnt/a", "/mnt/b")
+
     def test_btrfs_subvolumes(self):
         self.need("mkfs.btrfs", "btrfs", btrfs="grep -q btrfs /proc/filesystems")
         self.vm.run("""set -e; mkfs.btrfs -q -f /dev/vdd; mkdir -p /mnt/d /run/s1 /run/s2
             mount -t btrfs /dev/vdd /mnt/d
             for i in $(seq 20); do btrfs subvolume create /mnt/d/s$i >/dev/null; done
-            mount -t btrfs -o subvol=s1 /dev/vdd /run/s1; mount -t btrfs -o subvol=s2 /dev/vdd /run/s2""")
+            mount -t btrfs -o subvol=s1 /dev/vdd /run/s1
+            mount -t btrfs -o subvol=s2 /dev/vdd /run/s2""")
         try:
             evidence = self.held("/mnt/d")
             self.assertEqual(len(evidence), 3)  # it is one filesystem
@@ -230,7 +278,8 @@ class Hard(unittest.TestCase):
         self.held("/mnt/a", "/mnt/b")
 
     def test_without_memory(self):
-        self.vm.run("for i in 1 2 3; do (while :; do tail /dev/zero; done >/dev/null 2>&1 &) ; done")
+        self.vm.run("for i in 1 2 3; do "
+                    "(while :; do tail /dev/zero; done >/dev/null 2>&1 &) ; done")
         held = 0
         rounds = 20 if LONG else 4
         try:

@@ -48,7 +48,14 @@ int serve(const GuestConfig& config, FakeEngine& engine, const fs::path& folder)
     const TrustRules trust{::geteuid(), folder};
     SystemHooks hooks{{folder / "state", {}, trust}, SystemHooks::Groups::never};
     HookJournalFile journal{{folder / "hooks.journal", folder / "hooks.lock", trust}};
-    Agent{config, {line, engine, hooks, journal, log, signals.get(), trust}}.run();
+    ::sigemptyset(&stop);
+    ::sigaddset(&stop, SIGHUP);
+    ::sigprocmask(SIG_BLOCK, &stop, nullptr);
+    const os::UniqueFd reload{::signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK)};
+    Agent::Parts parts{line, engine, hooks, journal, log, signals.get(), trust};
+    parts.reload_fd = reload.get();
+    parts.reload = [&] { return load_guest_config(folder / "guest.xml"); };
+    Agent{config, parts}.run();
     return 0;
 }
 
@@ -61,6 +68,18 @@ bool readable(int fd, Nanoseconds span) {
 
 void FakeEngine::note(const std::string& what) const {
     std::ofstream{record_, std::ios::app} << what << ' ';
+}
+
+void FakeEngine::use(const linux_guest::FreezeRules& rules) {
+    note("rules exclude " + std::to_string(rules.exclude.size()));
+}
+
+serialization::Diagnosis FakeEngine::examine(bool dry_run, os::Waiter& waiter) {
+    note(dry_run ? "dry run" : "look");
+    if (mood_ == Mood::hanging) waiter.wait({}, os::boottime() + std::chrono::seconds{20});
+    serialization::Diagnosis diagnosis;
+    diagnosis.mounts.push_back({"/data", "ext4", "8:1", 0, dry_run, 3, 2, 1, ""});
+    return diagnosis;
 }
 
 Result<std::vector<serialization::Volume>> FakeEngine::volumes() {
@@ -198,6 +217,11 @@ bool AgentHost::record_becomes(const std::string& wanted) const {
     while (record() != wanted && os::boottime() < until) ::poll(nullptr, 0, 5);
     CHECK(record() == wanted);
     return record() == wanted;
+}
+
+void AgentHost::reload(const std::string& xml) const {
+    std::ofstream{folder_ / "guest.xml"} << xml;
+    ::kill(agent_, SIGHUP);
 }
 
 void AgentHost::stop_agent() const {

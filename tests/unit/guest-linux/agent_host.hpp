@@ -26,9 +26,11 @@ class FakeEngine final : public linux_guest::FreezeEngine {
 public:
     enum class Mood { good, foreign, hanging, breaking };
     explicit FakeEngine(Mood mood, fs::path record) : mood_(mood), record_(std::move(record)) {}
+    void use(const linux_guest::FreezeRules& rules) override;
     Result<std::vector<serialization::Volume>> volumes() override;
     Status write_out(os::Nanoseconds until, os::Waiter& waiter) override;
     Result<FreezeReport> freeze(const FreezeBudgets& budgets, os::Waiter& waiter) override;
+    serialization::Diagnosis examine(bool dry_run, os::Waiter& waiter) override;
     void watch(std::vector<pollfd>&) const override {}
     Status tend() override;
     ThawReport thaw(os::Waiter& waiter) override;
@@ -79,6 +81,8 @@ public:
     /// Waits until the record is that.
     bool record_becomes(const std::string& wanted) const;
     void stop_agent() const;
+    /// Writes a guest.xml and sends SIGHUP.
+    void reload(const std::string& xml) const;
     /// @return the agent's exit code once it has ended; -1: it has not within five seconds
     int agent_exit();
     [[nodiscard]] const fs::path& folder() const { return folder_; }

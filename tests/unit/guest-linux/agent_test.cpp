@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "agent_host.hpp"
 
 using namespace stillpoint;
@@ -154,6 +156,52 @@ TEST_CASE("guest-linux/agent: pings are answered while a hook runs and while a f
     CHECK(guest.ask<Pong>(Ping{1}).state == "freezing");
     CHECK(!guest.thaw().held);  // a Thaw ends it
     CHECK(guest.record() == "freeze thaw");
+}
+
+TEST_CASE("guest-linux/agent: SIGHUP reads the configuration anew, a wrong one changes nothing") {
+    Guest guest;
+    guest.reload("<guest><freeze exclude='/a'/></guest>");
+    CHECK(guest.record_becomes("rules exclude 1"));
+    guest.reload("<guest><freeze exclude='relative'/></guest>");
+    CHECK(guest.ask<Pong>(Ping{1}).state == "idle");
+    guest.reload("<guest/>");
+    CHECK(guest.record_becomes("rules exclude 1 rules exclude 0"));
+}
+
+TEST_CASE("guest-linux/agent: a backup keeps the configuration that it began with") {
+    Guest guest;
+    guest.prepare();
+    guest.reload("<guest><freeze exclude='/a'/></guest>");
+    guest.freeze();
+    CHECK(guest.thaw().held);
+    CHECK(guest.record() == "freeze hold=5000 thaw");
+    guest.finish();
+    CHECK(guest.record_becomes("freeze hold=5000 thaw rules exclude 1"));
+}
+
+TEST_CASE("guest-linux/agent: the doctor answers when idle, and a backup ends it early") {
+    {
+        Guest guest;
+        fs::create_directories(guest.folder() / "hooks.d/50-db");
+        const auto found = guest.ask<serialization::Diagnosis>(serialization::Doctor{});
+        REQUIRE(found.mounts.size() == 1);
+        CHECK(found.mounts[0].froze);
+        CHECK(found.realtime_ns > 1'700'000'000'000'000'000);
+        CHECK(std::ranges::any_of(found.findings, [](const serialization::Finding& finding) {
+            return finding.object == "50-db" && finding.severity == "error";
+        }));
+        CHECK(!guest.ask<serialization::Diagnosis>(serialization::Doctor{false}).mounts[0].froze);
+        CHECK(guest.record() == "dry run look");
+        guest.prepare();
+        CHECK(guest.ask<Failure>(serialization::Doctor{}).code == "protocol.order");
+    }
+    Guest guest{Mood::hanging};
+    guest.send(serialization::Doctor{});
+    CHECK(guest.ask<Pong>(Ping{1}).state == "idle");
+    CHECK(guest.ask<Failure>(serialization::Doctor{}).code == "protocol.order");
+    guest.send(Prepare{.job_id = "job"});
+    guest.expect<serialization::Diagnosis>();
+    guest.expect<Prepared>();
 }
 
 TEST_CASE("guest-linux/agent: a cancel kills the pre hook and runs the post hook once") {
