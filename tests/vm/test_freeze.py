@@ -20,7 +20,7 @@ import tiny_guest
 import writing_guest
 
 LONG = os.environ.get("STILLPOINT_TEST_LENGTH") == "long"
-KILLS_PER_VICTIM = 100 if LONG else 4
+KILLS_PER_VICTIM = 60 if LONG else 4
 VICTIMS = ("sp-freezer", "sp-watchdog", "sp-rescuer", "stillpoint-gues")
 WINDOW_S = 0.8  # of prepare, freeze and a short hold, in which the kills are spread
 STACK_MIB, BTRFS_MIB = 420, 256
