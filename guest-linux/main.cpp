@@ -7,6 +7,7 @@
 
 #include "channel/port_finder.hpp"
 #include "freeze/freeze_recovery.hpp"
+#include "hooks/azure_import.hpp"
 #include "hooks/hook_runner.hpp"
 #include "service/agent.hpp"
 #include "service/command_line.hpp"
@@ -76,6 +77,17 @@ os::UniqueFd recover(GuestLog& log) {
     return only_one;
 }
 
+Status print_import(const std::string& file) {
+    constexpr std::size_t file_bytes_max = 1u << 20;
+    SP_ASSIGN(const std::string json, os::read_file(file, file_bytes_max));
+    SP_ASSIGN(const AzureImport import, import_azure(json));
+    // What is printed must be what the service accepts.
+    SP_TRY(parse_guest_config(import.xml, "the result"));
+    for (const std::string& note : import.notes) std::fprintf(stderr, "%s\n", note.c_str());
+    std::fputs(import.xml.c_str(), stdout);
+    return {};
+}
+
 /// guest.xml may name a command of root's: then it is judged like one.
 void judge_config(GuestConfig& config, const std::string& file) {
     if (!config.hook) return;
@@ -120,6 +132,10 @@ Result<int> carry_out(const CommandLine& line) {
     }
     if (line.command == Command::help) {
         std::fputs(std::string(help_text()).c_str(), stdout);
+        return 0;
+    }
+    if (line.command == Command::import_azure) {
+        SP_TRY(print_import(line.file));
         return 0;
     }
     SP_ASSIGN(const GuestConfig config, load_config(line.config));

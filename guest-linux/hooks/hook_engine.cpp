@@ -81,6 +81,8 @@ PreResult HookEngine::start(Active& active, Nanoseconds until, os::Waiter& waite
     log(hook, HookPhase::pre, outcome);
     report.evidence.push_back(hook_evidence(hook, HookPhase::pre, outcome));
     const PreResult result = result_of(outcome);
+    active.left_running =
+        result == PreResult::succeeded && parts_.executor.running(hook, HookPhase::pre);
     const bool failed = result == PreResult::failed || result == PreResult::not_started;
     if (failed && hook.on_failure == quiesce::OnFailure::fail) {
         report.refusal = "hook " + hook.name + ": " + outcome.last.note();
@@ -128,6 +130,17 @@ void HookEngine::undo_after(std::size_t failed, PreReport& report, os::Waiter& s
     active_.clear();
 }
 
+std::vector<serialization::Evidence> HookEngine::lost() {
+    std::vector<serialization::Evidence> against;
+    for (Active& active : active_) {
+        if (!active.left_running || parts_.executor.running(active.hook, HookPhase::pre)) continue;
+        active.left_running = false;
+        against.push_back(hook_evidence(active.hook, HookPhase::pre, {}));
+        against.back().note = "what its pre left running had ended too early";
+    }
+    return against;
+}
+
 std::vector<serialization::Evidence> HookEngine::finish(bool success, os::Waiter& steady) {
     const Ending kept = success ? Ending::success : Ending::failure;
     const Ending ending = given_up_ ? Ending::aborted : kept;
@@ -135,6 +148,7 @@ std::vector<serialization::Evidence> HookEngine::finish(bool success, os::Waiter
         end(*active, ending, steady);
     }
     active_.clear();
+    if (locked_ && success) journal_state_ = "clean";  // a whole backup: the host has been told
     return std::exchange(ended_, {});
 }
 

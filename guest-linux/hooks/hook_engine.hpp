@@ -67,6 +67,9 @@ public:
     /// Ends every hook that is owed its end, in reverse order. @return evidence of every post and
     /// abort since run_pre
     std::vector<serialization::Evidence> finish(bool success, os::Waiter& steady);
+    /// Hooks whose pre left something running, to hold a lock, that runs no longer: they hold
+    /// nothing any more. @return one piece of evidence against each; once told it is not repeated
+    std::vector<serialization::Evidence> lost();
     /// Ends what an earlier life of this program, or of the guest, has left: once, in reverse
     /// order, before anything else. Called again it does nothing, unless it could not lock the
     /// journal.
@@ -79,6 +82,7 @@ private:
     struct Active {
         Hook hook;
         quiesce::PreResult result = quiesce::PreResult::not_started;
+        bool left_running = false;
     };
     quiesce::PreResult start(Active& active, os::Nanoseconds until, os::Waiter& waiter,
                              PreReport& report);

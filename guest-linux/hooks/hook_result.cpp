@@ -35,9 +35,9 @@ std::string HookResult::note() const {
 }
 
 std::string HookOutcome::note() const {
-    if (executions <= 1) return last.succeeded() ? "" : last.note();
-    return (last.succeeded() ? "succeeded" : last.note()) + " (execution " +
-           std::to_string(executions) + ")";
+    if (last.succeeded()) return {};
+    return executions <= 1 ? last.note()
+                           : last.note() + " (the last of " + std::to_string(executions) + ")";
 }
 
 serialization::Evidence hook_evidence(const Hook& hook, HookPhase phase,
@@ -49,6 +49,7 @@ serialization::Evidence hook_evidence(const Hook& hook, HookPhase phase,
     evidence.quiesced = outcome.last.succeeded();
     evidence.duration_ns = outcome.duration.count();
     evidence.note = outcome.note();
+    evidence.executions = outcome.executions;
     return evidence;
 }
 

@@ -64,6 +64,7 @@ Status HookJournalFile::lock() {
 }
 
 Result<std::optional<quiesce::HookJournal>> HookJournalFile::read() {
+    if (::access(places_.journal.c_str(), F_OK) != 0 && errno == ENOENT) return std::nullopt;
     const auto text = read_trusted(places_.journal, quiesce::hook_journal_bytes_max, places_.trust);
     if (!text && text.error().code == Errc::not_found) return std::nullopt;
     if (!text) return fail(text.error());

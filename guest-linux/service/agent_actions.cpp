@@ -52,7 +52,9 @@ void Agent::run_pre() {
 
 void Agent::run_post(bool success) {
     finished_.job_id = prepare_.job_id;
-    finished_.evidence = hooks_.finish(success, steady_);
+    finished_.evidence = hooks_.lost();
+    const auto ended = hooks_.finish(success, steady_);
+    finished_.evidence.insert(finished_.evidence.end(), ended.begin(), ended.end());
     feed(Event::post_done);
 }
 
@@ -116,6 +118,8 @@ void Agent::keep_thawed(const ThawReport& report, bool asked) {
     thawed_.thaw_ns = report.thaw.count();
     thawed_.thawed_ns = report.thawed.count();
     thawed_.evidence = report.evidence;
+    const auto lost = hooks_.lost();
+    thawed_.evidence.insert(thawed_.evidence.end(), lost.begin(), lost.end());
 }
 
 }  // namespace stillpoint::linux_guest

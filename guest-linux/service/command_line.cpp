@@ -6,10 +6,11 @@
 namespace stillpoint::linux_guest {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Command>, 6> commands{
+constexpr std::array<std::pair<std::string_view, Command>, 7> commands{
     {{"run", Command::run},
      {"plan", Command::plan},
      {"doctor", Command::doctor},
+     {"import-azure", Command::import_azure},
      {"--version", Command::version},
      {"--help", Command::help},
      {"-h", Command::help}}};
@@ -49,9 +50,15 @@ Result<CommandLine> parse_command_line(std::span<const char* const> arguments) {
             line.*option.member = arguments[i];
             known = true;
         }
-        if (!known) {
+        const bool is_file = !known && line.command == Command::import_azure && line.file.empty() &&
+                             !word.starts_with('-');
+        if (is_file) line.file = word;
+        if (!known && !is_file) {
             return fail(Errc::invalid, "usage", "unknown word: " + std::string(word), "see --help");
         }
+    }
+    if (line.command == Command::import_azure && line.file.empty()) {
+        return fail(Errc::invalid, "usage", "import-azure needs a file", "see --help");
     }
     const bool tells = line.command == Command::plan || line.command == Command::doctor;
     if (line.json && !tells) {
@@ -69,11 +76,15 @@ std::string_view help_text() {
 usage: stillpoint-guest [run] [--config FILE] [--channel PATH] [--log WHERE]
        stillpoint-guest plan [--config FILE] [--json]
        stillpoint-guest doctor [--config FILE] [--json] [--no-freeze]
+       stillpoint-guest import-azure FILE
 
   run               serve the host (default)
   plan              print which filesystems would be frozen, and which not and why
   doctor            examine this machine, freeze and thaw each filesystem once to see
                     how long it takes, and say what to repair
+  import-azure      print the guest.xml that does what FILE, the script configuration of
+                    Azure's backup extension (VMSnapshotScriptPluginConfig.json), says;
+                    what is not carried over is said on standard error
   --config FILE     configuration; default /etc/stillpoint/guest.xml
   --channel PATH    a character device or unix socket to talk over, in place of the
                     virtio-serial port org.stillpoint.guest.0

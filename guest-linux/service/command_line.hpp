@@ -8,7 +8,7 @@
 
 namespace stillpoint::linux_guest {
 
-enum class Command { run, plan, doctor, version, help };
+enum class Command { run, plan, doctor, import_azure, version, help };
 
 /// What the command line asks for.
 struct CommandLine {
@@ -16,6 +16,7 @@ struct CommandLine {
     std::string config{guest_config_path};
     std::string channel;         // empty: the virtio-serial port
     std::string log = "stderr";  // or kmsg, or a file
+    std::string file;            // what import-azure reads
     bool json = false;
     bool no_freeze = false;  // doctor: without the dry run
 };

@@ -31,10 +31,13 @@ void render_disk(std::ostream& out, const s::DiskReport& disk) {
 }
 
 void render_evidence(std::ostream& out, const s::EvidenceReport& fact) {
-    out << "  " << (fact.quiesced ? "held     " : "not held ") << name_of(fact.kind) << " "
-        << fact.name;
+    const bool hook = fact.kind == s::EvidenceKind::hook;
+    const char* held = hook ? "ran      " : "held     ";
+    const char* not_held = hook ? "failed   " : "not held ";
+    out << "  " << (fact.quiesced ? held : not_held) << name_of(fact.kind) << " " << fact.name;
     if (!fact.type.empty()) out << " (" << fact.type << ")";
     if (fact.ms > 0) out << "  " << fixed(fact.ms, 1) << " ms";
+    if (fact.executions > 1) out << "  executed " << fact.executions << " times";
     if (!fact.note.empty()) out << "  " << fact.note;
     out << "\n";
 }

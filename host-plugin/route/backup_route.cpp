@@ -68,6 +68,7 @@ private:
         SP_TRY(session.snapshot().prepare(within(options_.snapshot_budget), cancel_));
         if (vm.state == hypervisor::VmState::running) still.prepare(vm, point_.id);
         SP_TRY(cancel_.check());
+        SP_TRY(heed_refusal(still));
         still.freeze();
         const auto times = session.snapshot().take(within(options_.snapshot_budget));
         still.thaw(times ? StillPoint::Snapshot::taken : StillPoint::Snapshot::failed);
@@ -76,6 +77,17 @@ private:
         still.finish(times ? StillPoint::Outcome::success : StillPoint::Outcome::failure);
         if (!times) return fail(in_step("taking the snapshot", times.error()));
         return record(vm, still.conversation(), *times);
+    }
+
+    /// A hook whose failure is to be the backup's. The guest has undone what its hooks did.
+    static Status heed_refusal(StillPoint& still) {
+        const Conversation& said = still.conversation();
+        const std::string refusal = quiesce::refusal_of(said.prepared, said.job_id);
+        if (refusal.empty()) return {};
+        still.finish(StillPoint::Outcome::failure);
+        return fail(Errc::refused, "hook.refused",
+                    "the guest allows no recovery point without its application: " + refusal,
+                    "repair what the hook names, or give it on-failure=\"fallback\"");
     }
 
     Status record(const hypervisor::VmInfo& vm, const Conversation& conversation,

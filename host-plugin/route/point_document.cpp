@@ -70,7 +70,8 @@ serialization::PointReport report_of(const vault::Point& point, const PointDocum
                                    .type = fact.type,
                                    .quiesced = fact.quiesced,
                                    .ms = ms(fact.duration_ns),
-                                   .note = fact.note});
+                                   .note = fact.note,
+                                   .executions = fact.executions});
     }
     report.warnings = document.warnings;
     return report;

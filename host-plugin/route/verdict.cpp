@@ -39,6 +39,12 @@ quiesce::LevelResult judge(const Conversation& conversation, const hypervisor::S
     input.window = window_of(conversation, times);
     input.earlier = conversation.problems;
     quiesce::LevelResult result = quiesce::compute_level(input);
+    if (conversation.welcome && !conversation.welcome->journal.empty() &&
+        conversation.welcome->journal != "clean") {
+        result.warnings.push_back(
+            {"hook.journal", "the guest's hooks were not ended in time once before: " +
+                                 conversation.welcome->journal});
+    }
     if (!conversation.job_id.empty()) {
         for (auto& alert : quiesce::judge_finish(conversation.finished, conversation.job_id)) {
             result.warnings.push_back(std::move(alert));

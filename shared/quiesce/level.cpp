@@ -48,6 +48,23 @@ Cap cap_of_applications(const LevelInput& input) {
     return {Level::filesystem, Warning{"hook.none", "no hook or writer took part"}};
 }
 
+bool took_back(const Evidence& e) {
+    return e.kind == EvidenceKind::hook && !e.quiesced && e.type == "pre";
+}
+
+/// A hook that had succeeded may have lost its hold before the snapshot was over: the guest says so
+/// with its Thawed, and where nothing was frozen with its Finished.
+Cap cap_of_lost_hooks(const LevelInput& input) {
+    const auto lost = [](const std::vector<Evidence>& evidence) -> Cap {
+        const auto found = std::find_if(evidence.begin(), evidence.end(), took_back);
+        if (found == evidence.end()) return {};
+        return {Level::filesystem,
+                Warning{"hook.lost", "the application was let go too early: " + named(*found)}};
+    };
+    if (input.thawed) return lost(input.thawed->evidence);
+    return input.finished ? lost(input.finished->evidence) : Cap{};
+}
+
 /// Hooks that need no freeze must be shown to have held through the snapshot: the answer to a
 /// Finish sent after it, in the same session, does.
 Cap cap_of_hooks_alone(const LevelInput& input) {
@@ -118,7 +135,9 @@ LevelResult compute_level(const LevelInput& input) {
         return result;
     }
     result.level = Level::application;
-    const Cap applications = cap_of_applications(input);
+    Cap applications = cap_of_applications(input);
+    const bool success = applications.level == Level::application;
+    if (success) applications = cap_of_lost_hooks(input);
     apply(result, applications);
     add_applications(result, input);
     if (hooks_suffice(input, applications)) {
@@ -132,6 +151,11 @@ LevelResult compute_level(const LevelInput& input) {
     return result;
 }
 
+std::string refusal_of(const std::optional<serialization::Prepared>& prepared,
+                       const std::string& job_id) {
+    return prepared && prepared->job_id == job_id ? prepared->refusal : std::string{};
+}
+
 std::vector<Warning> judge_finish(const std::optional<Finished>& finished,
                                   const std::string& job_id) {
     if (!finished || finished->job_id != job_id) {
@@ -139,7 +163,7 @@ std::vector<Warning> judge_finish(const std::optional<Finished>& finished,
     }
     std::vector<Warning> warnings;
     for (const Evidence& e : finished->evidence) {
-        if (e.quiesced || e.excluded) continue;
+        if (e.quiesced || e.excluded || took_back(e)) continue;
         warnings.push_back({"hook.post_failed", "a post hook failed: " + named(e)});
     }
     return warnings;

@@ -61,6 +61,11 @@ struct LevelResult {
 
 [[nodiscard]] LevelResult compute_level(const LevelInput& input);
 
+/// Why no recovery point may be kept: the hook that failed and whose failure is the backup's.
+/// @return empty: it may
+[[nodiscard]] std::string refusal_of(const std::optional<serialization::Prepared>& prepared,
+                                     const std::string& job_id);
+
 /// Judges the answer to Finish. A failed post hook is an alert; it does not change the level.
 [[nodiscard]] std::vector<serialization::Warning> judge_finish(
     const std::optional<serialization::Finished>& finished, const std::string& job_id);

@@ -43,6 +43,7 @@ struct Evidence {
     std::string note;              // why not, or "unwritten"; for people and reports
     bool freezable = true;  // false: a filesystem whose kind cannot be frozen (vfat): quiesced only
                             // if nothing was written between its last sync and the thaw
+    std::int64_t executions = 0;  // hook: how often it was executed, tries included
     template <class V, class S>
     static void fields(V& v, S& s) {
         v("kind", s.kind);
@@ -53,6 +54,7 @@ struct Evidence {
         v("duration_ns", s.duration_ns);
         v("note", s.note);
         v("freezable", s.freezable);
+        v("executions", s.executions);
     }
 };
 

@@ -40,6 +40,7 @@ struct EvidenceReport {
     bool quiesced = false;
     double ms = 0;
     std::string note;
+    std::int64_t executions = 0;  // hook: how often it was executed, tries included
     template <class V, class S>
     static void fields(V& v, S& s) {
         v("kind", s.kind);
@@ -48,6 +49,7 @@ struct EvidenceReport {
         v("quiesced", s.quiesced);
         v("ms", s.ms);
         v("note", s.note);
+        v("executions", s.executions);
     }
 };
 

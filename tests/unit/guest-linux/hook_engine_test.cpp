@@ -49,7 +49,7 @@ public:
         return result;
     }
     void kill(const Hook& hook, HookPhase) override { killed.push_back(hook.name); }
-    bool running(const Hook&, HookPhase) override { return false; }
+    bool running(const Hook& which, HookPhase) override { return holder == which.name; }
     void end(const Hook& hook) override { ended.push_back(hook.name); }
     // ---- journal
     Status lock() override {
@@ -88,7 +88,7 @@ public:
     }
 
     std::map<std::string, int> failures;  // "10-a pre" fails that often
-    std::string unstartable, cancel_in;
+    std::string unstartable, cancel_in, holder;
     bool cancelled = false, lockable = true, damaged = false, disk_full = false, aside = false;
     Nanoseconds time = 1s, takes = 0ns;
     std::optional<HookJournal> stored;
@@ -151,6 +151,20 @@ TEST_CASE("guest-linux/engine: pre in order, post in reverse, and nothing is owe
     CHECK(c.world.story() == "10-a pre, 20-b pre, 20-b post success, 10-a post success");
     CHECK(!c.world.stored);
     CHECK(c.engine.finish(true, c.steady).empty());
+}
+
+TEST_CASE("guest-linux/engine: a holder that ends too early is told once") {
+    Case c;
+    c.world.holder = "20-b";
+    c.pre({hook("10-a"), hook("20-b")});
+    CHECK(c.engine.lost().empty());
+    c.world.holder.clear();
+    const auto lost = c.engine.lost();
+    REQUIRE(lost.size() == 1);
+    CHECK(lost[0].name == "20-b");
+    CHECK(lost[0].type == "pre");
+    CHECK(!lost[0].quiesced);
+    CHECK(c.engine.lost().empty());
 }
 
 TEST_CASE("guest-linux/engine: a failed backup is told to post") {
@@ -217,7 +231,7 @@ TEST_CASE("guest-linux/engine: tries are real, with a doubling wait, within the 
     c.world.takes = 3s;
     const auto report = c.pre({a});
     CHECK(report.evidence[0].quiesced);
-    CHECK(report.evidence[0].note == "succeeded (execution 3)");
+    CHECK(report.evidence[0].executions == 3);
     CHECK(report.evidence[0].duration_ns == Nanoseconds{3 * 3s + 2s + 4s}.count());
     CHECK(c.world.events.size() == 3);
 

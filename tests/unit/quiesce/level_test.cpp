@@ -257,6 +257,36 @@ TEST_CASE("quiesce/level: in all combinations, taking any proof away never raise
     }
 }
 
+TEST_CASE("quiesce/level: a hook that lost its hold takes the application level back") {
+    Evidence lost = hook("db", false);
+    lost.type = "pre";
+    LevelInput in = good();
+    in.thawed->evidence.push_back(lost);
+    LevelResult result = compute_level(in);
+    CHECK(result.level == Level::filesystem);
+    CHECK(warns(result, "hook.lost"));
+
+    in = good();
+    in.prepared->freeze_needed = false;
+    in.frozen.reset();
+    in.thawed.reset();
+    CHECK(compute_level(in).level == Level::application);
+    in.finished->evidence.push_back(lost);
+    result = compute_level(in);
+    CHECK(result.level == Level::crash);
+    CHECK(warns(result, "hook.lost"));
+    CHECK(judge_finish(in.finished, "job").empty());  // that is no post
+}
+
+TEST_CASE("quiesce/level: a refusal counts for its own job") {
+    Prepared prepared{"job", {}, true, "hook db: exit code 1"};
+    CHECK(refusal_of(prepared, "job") == "hook db: exit code 1");
+    CHECK(refusal_of(prepared, "other").empty());
+    CHECK(refusal_of(std::nullopt, "job").empty());
+    prepared.refusal.clear();
+    CHECK(refusal_of(prepared, "job").empty());
+}
+
 TEST_CASE("quiesce/level: a failed or missing post hook is an alert") {
     CHECK(judge_finish(Finished{"job", {hook("db", true)}}, "job").empty());
     CHECK(judge_finish(Finished{"job", {hook("db", false)}}, "job").at(0).code ==
