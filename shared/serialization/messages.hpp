@@ -248,9 +248,9 @@ struct Unknown {
     }
 };
 
-using Message = std::variant<Unknown, Hello, Prepare, Freeze, Thaw, Finish, Cancel, Ping, Welcome,
-                             Prepared, Frozen, Thawed, Finished, Pong, Log, Failure,
-                             Doctor, Diagnosis>;
+using Message =
+    std::variant<Unknown, Hello, Prepare, Freeze, Thaw, Finish, Cancel, Ping, Welcome, Prepared,
+                 Frozen, Thawed, Finished, Pong, Log, Failure, Doctor, Diagnosis>;
 
 /// CBOR of {"kind": …, "body": {…}}; at most limits::frame_bytes_max.
 [[nodiscard]] Bytes encode_message(const Message& message);
