@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <functional>
 
 #include "os/process.hpp"
 #include "os/waiter.hpp"
@@ -89,22 +90,36 @@ int serve_hidden(const Mount& wanted, int socket_fd) {
     return 1;
 }
 
-}  // namespace
-
-Result<os::UniqueFd> open_hidden(const Mount& mount) {
+/// Runs `serve` in a child, which sends a descriptor back or ends.
+Result<os::UniqueFd> open_in_child(const std::string& problem,
+                                   const std::function<int(int socket_fd)>& serve) {
     SP_ASSIGN(os::FdPair line, os::make_packet_pair());
     const std::array keep{line.second.get()};
     SP_ASSIGN(const os::Child child,
-              os::fork_child("sp-uncover", keep, [&] { return serve_hidden(mount, keep[0]); }));
+              os::fork_child("sp-opener", keep, [&] { return serve(keep[0]); }));
     line.second.reset();
     os::PlainWaiter waiter;
     pollfd ready{line.first.get(), POLLIN, 0};
-    os::UniqueFd folder;
+    os::UniqueFd found;
     if (waiter.wait({&ready, 1}, os::boottime() + open_max) == os::WaitEnd::ready) {
-        folder = receive_fd(line.first.get());
+        found = receive_fd(line.first.get());
     }
-    if (folder.valid()) return folder;
-    return fail(Errc::not_found, "freeze.open", "the mounts over it cannot be looked under");
+    if (found.valid()) return found;
+    return fail(Errc::not_found, "freeze.open", problem);
+}
+
+}  // namespace
+
+Result<os::UniqueFd> open_hidden(const Mount& mount) {
+    return open_in_child("the mounts over it cannot be looked under",
+                         [&](int socket_fd) { return serve_hidden(mount, socket_fd); });
+}
+
+Result<os::UniqueFd> open_elsewhere(const std::string& path, int flags) {
+    return open_in_child(path + " cannot be opened", [&](int socket_fd) {
+        const os::UniqueFd file{::open(path.c_str(), flags)};
+        return file.valid() ? send_fd(socket_fd, file.get()) : 1;
+    });
 }
 
 }  // namespace stillpoint::linux_guest

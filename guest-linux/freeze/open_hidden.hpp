@@ -10,4 +10,9 @@ namespace stillpoint::linux_guest {
 /// @errors not_found, id "freeze.open": not possible, or not within three seconds
 [[nodiscard]] Result<os::UniqueFd> open_hidden(const Mount& mount);
 
+/// Opens a path that leads through the folders of another process, in a child: what that process
+/// can mount there (FUSE) could hold up who opens it.
+/// @errors not_found, id "freeze.open": not possible, or not within three seconds
+[[nodiscard]] Result<os::UniqueFd> open_elsewhere(const std::string& path, int flags);
+
 }  // namespace stillpoint::linux_guest

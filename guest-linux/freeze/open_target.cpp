@@ -46,7 +46,12 @@ Result<os::UniqueFd> open_candidate(const Candidate& candidate) {
     // A file will do for a freeze as well as a folder; O_NONBLOCK in case it is another one now.
     const int flags = O_RDONLY | O_CLOEXEC | (handle ? O_NONBLOCK : O_DIRECTORY);
     const std::string path = mount.via + mount.point;
-    os::UniqueFd folder{::open(path.c_str(), flags)};
+    os::UniqueFd folder;
+    if (handle || !mount.via.empty()) {
+        SP_ASSIGN(folder, open_elsewhere(path, flags));
+    } else {
+        folder = os::UniqueFd{::open(path.c_str(), flags)};
+    }
     if (!folder.valid()) return fail(os::os_error("open " + path, errno));
     const bool right = handle ? is_on(folder.get(), mount.device) : leads_to(folder.get(), mount);
     if (right) return folder;

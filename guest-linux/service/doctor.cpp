@@ -19,7 +19,8 @@ constexpr unsigned long long journal_bytes_min = 1u << 20;
 constexpr const char* state_folder = "/var/lib/stillpoint";
 
 void add_hooks(const GuestConfig& config, const TrustRules& trust, std::vector<Finding>& findings) {
-    const HookFolder folder = read_hook_folder(config.hooks_folder, trust);
+    HookFolder folder = read_hook_folder(config.hooks_folder, trust);
+    if (config.hook) folder.hooks.insert(folder.hooks.begin(), *config.hook);
     for (const std::string& name : folder.ignored) {
         findings.push_back({"doctor.hook_name", "warning", config.hooks_folder + "/" + name,
                             "is not run: its name is not NN-name", "rename or remove it"});

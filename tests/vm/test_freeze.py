@@ -186,6 +186,30 @@ class Hard(unittest.TestCase):
         finally:
             self.vm.run("umount /run/s1 /run/s2 /mnt/d", check=False)
 
+    def test_mounts_that_no_path_leads_to(self):
+        """In another namespace alone, covered, lazily unmounted, and with an odd name."""
+        self.need("mkfs.ext4")
+        odd = "/run/a b\n\\040 é"
+        shown = odd.replace("\n", "?")  # as the host passes on what a guest wrote
+        self.vm.run(f"""mkfs.ext4 -q -F /dev/vdd && mkdir -p /run/ns && mkdir -p '{odd}'
+            unshare -m sh -c 'mount -t ext4 /dev/vdd /run/ns && exec sleep 600' >/dev/null 2>&1 &
+            n=0; while ! dmesg | grep -q 'vdd.*mounted' && [ $n -lt 100 ]; do
+                usleep 50000; n=$((n+1)); done""")
+        try:
+            evidence = self.held("/mnt/a", "/mnt/b")
+            self.assertEqual([e["quiesced"] for name, e in evidence.items()
+                              if name.startswith("/run/ns (in sleep, pid")], [True])
+            self.vm.run(f"kill $(pidof sleep); usleep 300000; mount -t ext4 /dev/vdd '{odd}'")
+            self.held(shown)
+            self.vm.run(f"mount -t tmpfs cover '{odd}'")
+            self.held(shown + " (hidden)")
+            self.vm.run(f"umount '{odd}' && cd '{odd}' && (sleep 600 >f 2>&1 &) && cd / && "
+                        f"umount -l '{odd}'")
+            self.held("/dev/vdd (mounted nowhere)")
+        finally:
+            self.vm.run(f"kill $(pidof sleep); usleep 300000; umount '{odd}'", check=False)
+        self.assertEqual(len(self.held("/mnt/a", "/mnt/b")), 2)
+
     def test_another_freezer(self):
         """What qemu-guest-agent or fsfreeze holds is reported and never thawed by us."""
         self.vm.run("fsfreeze --freeze /mnt/b")
