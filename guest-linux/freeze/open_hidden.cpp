@@ -4,9 +4,11 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <functional>
 
@@ -81,9 +83,8 @@ int serve_hidden(const Mount& wanted, int socket_fd) {
     if (::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return 1;
     for (int covers = 0; covers < covers_max; ++covers) {
         if (uncover(wanted)) {
-            const os::UniqueFd folder{
-                ::open(wanted.point.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-            return folder.valid() ? send_fd(socket_fd, folder.get()) : 1;
+            const auto found = open_for_freeze(wanted.point);
+            return found ? send_fd(socket_fd, found->get()) : 1;
         }
         if (!take_cover_away(wanted)) return 1;
     }
@@ -115,10 +116,24 @@ Result<os::UniqueFd> open_hidden(const Mount& mount) {
                          [&](int socket_fd) { return serve_hidden(mount, socket_fd); });
 }
 
-Result<os::UniqueFd> open_elsewhere(const std::string& path, int flags) {
+Result<os::UniqueFd> open_for_freeze(const std::string& path) {
+    os::UniqueFd found{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (found.valid()) return found;
+    const int error = errno;
+    const os::UniqueFd file{error == ENOTDIR ? ::open(path.c_str(), O_PATH | O_CLOEXEC) : -1};
+    struct stat kind {};
+    if (file.valid() && ::fstat(file.get(), &kind) == 0 && S_ISREG(kind.st_mode)) {
+        const std::string same = "/proc/self/fd/" + std::to_string(file.get());
+        found = os::UniqueFd{::open(same.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
+    }
+    if (found.valid()) return found;
+    return fail(os::os_error("open " + path, error));
+}
+
+Result<os::UniqueFd> open_elsewhere(const std::string& path) {
     return open_in_child(path + " cannot be opened", [&](int socket_fd) {
-        const os::UniqueFd file{::open(path.c_str(), flags)};
-        return file.valid() ? send_fd(socket_fd, file.get()) : 1;
+        const auto found = open_for_freeze(path);
+        return found ? send_fd(socket_fd, found->get()) : 1;
     });
 }
 

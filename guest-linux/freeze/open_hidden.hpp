@@ -10,9 +10,14 @@ namespace stillpoint::linux_guest {
 /// @errors not_found, id "freeze.open": not possible, or not within three seconds
 [[nodiscard]] Result<os::UniqueFd> open_hidden(const Mount& mount);
 
-/// Opens a path that leads through the folders of another process, in a child: what that process
-/// can mount there (FUSE) could hold up who opens it.
+/// Opens a folder, or a regular file where that is all that is mounted there (a bind mount of one
+/// file): either will do for a freeze. Devices and pipes are not opened.
+/// @errors those of opening it · invalid, id "os.enotdir": neither
+[[nodiscard]] Result<os::UniqueFd> open_for_freeze(const std::string& path);
+
+/// The same for a path that leads through another process, in a child: what that process can mount
+/// there (FUSE) could hold up who opens it.
 /// @errors not_found, id "freeze.open": not possible, or not within three seconds
-[[nodiscard]] Result<os::UniqueFd> open_elsewhere(const std::string& path, int flags);
+[[nodiscard]] Result<os::UniqueFd> open_elsewhere(const std::string& path);
 
 }  // namespace stillpoint::linux_guest

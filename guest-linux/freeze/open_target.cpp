@@ -43,16 +43,9 @@ Result<os::UniqueFd> open_candidate(const Candidate& candidate) {
     const Mount& mount = candidate.mount;
     if (candidate.reach == Candidate::Reach::hidden) return open_hidden(mount);
     const bool handle = candidate.reach == Candidate::Reach::handle;
-    // A file will do for a freeze as well as a folder; O_NONBLOCK in case it is another one now.
-    const int flags = O_RDONLY | O_CLOEXEC | (handle ? O_NONBLOCK : O_DIRECTORY);
     const std::string path = mount.via + mount.point;
-    os::UniqueFd folder;
-    if (handle || !mount.via.empty()) {
-        SP_ASSIGN(folder, open_elsewhere(path, flags));
-    } else {
-        folder = os::UniqueFd{::open(path.c_str(), flags)};
-    }
-    if (!folder.valid()) return fail(os::os_error("open " + path, errno));
+    const bool elsewhere = handle || !mount.via.empty();
+    SP_ASSIGN(os::UniqueFd folder, elsewhere ? open_elsewhere(path) : open_for_freeze(path));
     const bool right = handle ? is_on(folder.get(), mount.device) : leads_to(folder.get(), mount);
     if (right) return folder;
     return fail(Errc::not_found, "freeze.open", path + " leads to another filesystem now");

@@ -247,6 +247,21 @@ TEST_CASE("guest-freeze: names with spaces, newlines, UTF-8 and backslashes") {
     CHECK(run.thaw(waiter).held);
 }
 
+TEST_CASE("guest-freeze: a filesystem of which one file alone is mounted") {
+    World world;
+    const std::string one = world.one.point();
+    const std::string file = world.folder.path() / "file";
+    REQUIRE(shell("touch " + file + " " + one + "/inner && mount --bind " + one + "/inner " + file +
+                  " && umount " + one));
+    const FreezePlan plan = plan_below(world.folder.path());
+    REQUIRE(plan.targets.size() == 2);
+    CHECK(plan.targets[0].name == file);
+    FreezeRun run = world.frozen();
+    CHECK(run.plan().uncovered.empty());
+    CHECK(run.thaw(world.waiter).held);
+    CHECK(shell("umount -l " + file));  // the run still has it open
+}
+
 TEST_CASE("guest-freeze: 300 bind mounts are one freeze") {
     World world;
     const std::string folder = world.folder.path();
