@@ -17,8 +17,8 @@ tests=(doctest-dev librapidcheck-dev clang-14 clang clang-tidy-14 clang-format-1
     libclang-rt-14-dev llvm-14 codespell shellcheck mandoc python3 python3-libnbd python3-libvirt
     jq strace)
 lab=(qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients
-    nbdkit libnbd-bin busybox-static cpio zstd xz-utils e2fsprogs xfsprogs dosfstools kmod util-linux
-    iproute2)
+    nbdkit libnbd-bin busybox-static cpio zstd xz-utils e2fsprogs xfsprogs btrfs-progs dosfstools kmod
+    util-linux dmsetup iproute2)
 packages=("${build[@]}" "${tests[@]}" "${lab[@]}")
 
 if [ "${1:-}" = --list ]; then
