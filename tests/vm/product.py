@@ -36,8 +36,10 @@ class Answer:
 class Stillpoint:
     """The command line with a vault, a key and state folders in the lab."""
 
-    def __init__(self, place, *, vault="vault", environment=None, greet_seconds=3):
-        """@param greet_seconds how long the extension has to answer at all"""
+    def __init__(self, place, *, vault="vault", environment=None, greet_seconds=3,
+                 hooks_seconds=60):
+        """@param greet_seconds how long the extension has to answer at all
+        @param hooks_seconds how long the guest's hooks may take together"""
         build = lab.build_folder() / "host-plugin"
         self.binary = build / "manager/stillpoint"
         self.place = place
@@ -51,7 +53,8 @@ class Stillpoint:
         config.write_text(f"""<host>
   <state dir="{self.folder}/lib"/>
   <run dir="{self.folder}/run"/>
-  <guest freeze-budget="{FREEZE_BUDGET_SECONDS}s" greet-budget="{greet_seconds}s"/>
+  <guest freeze-budget="{FREEZE_BUDGET_SECONDS}s" greet-budget="{greet_seconds}s"
+         hooks-budget="{hooks_seconds}s"/>
 </host>
 """)
         self.jobs = self.folder / "lib/jobs"
