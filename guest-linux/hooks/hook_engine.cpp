@@ -104,7 +104,7 @@ HookOutcome HookEngine::start_pre(const Hook& hook, Nanoseconds until, os::Waite
                                      journal_.job_id,
                                      {},
                                      {},
-                                     [&] { return parts_.journal.write(begun); },
+                                     [&] { return parts_.journal.commit(begun); },
                                      parts_.journal.held()},
                                     until, waiter);
     if (outcome.executions == 0) {
@@ -168,7 +168,7 @@ void HookEngine::end(Active& active, Ending ending, os::Waiter& steady) {
                                                journal_.job_id,
                                                result,
                                                {},
-                                               [&] { return parts_.journal.write(begun); },
+                                               [&] { return parts_.journal.commit(begun); },
                                                parts_.journal.held()},
                                               Nanoseconds::max(), steady);
         log(hook, phase, outcome);

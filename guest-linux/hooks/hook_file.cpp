@@ -12,25 +12,42 @@ using tinyxml2::XMLElement;
 constexpr std::string_view user_default = "root";
 constexpr std::size_t user_bytes_max = 32;  // as useradd
 
+Status read_on_failure(const StrictXml& xml, const XMLElement& element, quiesce::OnFailure& value) {
+    const char* text = element.Attribute("on-failure");
+    if (text == nullptr) return {};
+    const auto parsed = quiesce::parse_enum(text, &value);
+    if (!parsed) {
+        return xml.wrong(
+            element.GetLineNum(),
+            std::string("on-failure=\"") + text + "\" is not accepted: fail, fallback or continue");
+    }
+    value = *parsed;
+    return {};
+}
+
 class HookReader {
 public:
-    HookReader(const StrictXml& xml, Hook& hook) : xml_(xml), hook_(hook) {}
+    HookReader(const StrictXml& xml, Hook& hook, const HookElementRules& rules)
+        : xml_(xml), hook_(hook), rules_(rules) {}
 
-    Result<bool> read(const XMLElement& element, std::vector<std::string_view> attributes) {
+    Result<bool> read(const XMLElement& element) {
+        std::vector<std::string_view> attributes = rules_.attributes;
         attributes.insert(attributes.end(), {"on-failure", "freeze-needed"});
         SP_TRY(xml_.only_attributes(element, attributes));
-        SP_TRY(read_on_failure(element));
+        hook_.on_failure = rules_.defaults.on_failure;
+        SP_TRY(read_on_failure(xml_, element, hook_.on_failure));
         SP_TRY(xml_.yes_or_no(element, "freeze-needed", hook_.freeze_needed));
         const auto command = [this](std::optional<HookCommand>& target) {
             return [this, &target](const XMLElement& child) { return read_command(child, target); };
         };
         std::optional<HookCommand> pre;
-        SP_TRY(xml_.children(
-            element,
-            {{"pre", command(pre)},
-             {"post", command(hook_.post)},
-             {"abort", command(hook_.abort)},
-             {"environment", [this](const XMLElement& e) { return read_environment(e); }, true}}));
+        std::vector<StrictXml::Child> accepted{
+            {"pre", command(pre)},
+            {"post", command(hook_.post)},
+            {"abort", command(hook_.abort)},
+            {"environment", [this](const XMLElement& e) { return read_environment(e); }, true}};
+        accepted.insert(accepted.end(), rules_.children.begin(), rules_.children.end());
+        SP_TRY(xml_.children(element, accepted));
         if (pre) hook_.pre = *std::move(pre);
         if (!pre && (hook_.post || hook_.abort)) {
             return xml_.wrong(element.GetLineNum(),
@@ -40,28 +57,17 @@ public:
     }
 
 private:
-    Status read_on_failure(const XMLElement& element) {
-        const char* text = element.Attribute("on-failure");
-        if (text == nullptr) return {};
-        const auto parsed = quiesce::parse_enum(text, &hook_.on_failure);
-        if (!parsed) {
-            return xml_.wrong(element.GetLineNum(),
-                              std::string("on-failure=\"") + text +
-                                  "\" is not accepted: fail, fallback or continue");
-        }
-        hook_.on_failure = *parsed;
-        return {};
-    }
-
     Status read_command(const XMLElement& element, std::optional<HookCommand>& target) {
         SP_TRY(xml_.only_attributes(
             element, {"command", "timeout", "total-timeout", "tries", "backoff", "user"}));
         HookCommand command;
+        command.timeout = rules_.defaults.timeout;
+        command.tries = rules_.defaults.tries;
         SP_ASSIGN(command.command, path_of(element));
         SP_TRY(xml_.duration(element, "timeout", command.timeout, {1s, hook_timeout_max}));
         SP_TRY(
             xml_.duration(element, "total-timeout", command.total_timeout, {1s, hook_timeout_max}));
-        SP_TRY(xml_.number(element, "tries", command.tries, hook_tries_max));
+        SP_TRY(xml_.number(element, "tries", command.tries, {1, hook_tries_max}));
         SP_TRY(xml_.duration(element, "backoff", command.backoff, {0ms, hook_backoff_max}));
         SP_TRY(read_user(element, command.user));
         SP_TRY(xml_.children(
@@ -142,20 +148,35 @@ private:
 
     const StrictXml& xml_;
     Hook& hook_;
+    const HookElementRules& rules_;
 };
 
 }  // namespace
 
 Result<bool> read_hook_element(const StrictXml& reader, const XMLElement& element, Hook& hook,
-                               const std::vector<std::string_view>& more) {
-    return HookReader{reader, hook}.read(element, more);
+                               const HookElementRules& rules) {
+    return HookReader{reader, hook, rules}.read(element);
 }
 
-Result<Hook> parse_hook_file(std::string_view xml, const std::string& file, Hook hook) {
+Status read_hook_defaults(const StrictXml& reader, const XMLElement& element,
+                          HookDefaults& defaults) {
+    SP_TRY(reader.only_attributes(element, {"timeout", "retries", "on-failure"}));
+    SP_TRY(reader.duration(element, "timeout", defaults.timeout,
+                           {std::chrono::seconds{1}, hook_timeout_max}));
+    int retries = defaults.tries - 1;
+    SP_TRY(reader.number(element, "retries", retries, {0, hook_tries_max - 1}));
+    defaults.tries = retries + 1;
+    SP_TRY(read_on_failure(reader, element, defaults.on_failure));
+    return reader.children(element, {});
+}
+
+Result<Hook> parse_hook_file(std::string_view xml, const std::string& file, Hook hook,
+                             const HookDefaults& defaults) {
     const StrictXml reader{file, {"config.hook", "stillpoint-hooks(5)"}};
+    const HookElementRules rules{{}, {}, defaults};
     bool found = false;
     SP_TRY(reader.document(xml, {"hook", [&](const XMLElement& root) -> Status {
-                                     SP_ASSIGN(found, read_hook_element(reader, root, hook, {}));
+                                     SP_ASSIGN(found, read_hook_element(reader, root, hook, rules));
                                      return {};
                                  }}));
     if (!found) return reader.wrong(1, "a <hook> needs a <pre>");

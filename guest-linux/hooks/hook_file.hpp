@@ -26,17 +26,35 @@ inline constexpr std::array<std::string_view, 16> hook_file_keys{"hook",
                                                                  "environment@name",
                                                                  "environment@value"};
 
+/// What hook.xml need not say: <hooks><defaults …/> of guest.xml.
+struct HookDefaults {
+    os::Nanoseconds timeout = hook_timeout_default;
+    int tries = 1;
+    quiesce::OnFailure on_failure = quiesce::OnFailure::fallback;
+};
+
 /// Parses hook.xml.
 /// @param hook  name and folder are set; commands without a slash are files of the folder
 /// @errors invalid, id "config.hook": file, line and what is accepted
-[[nodiscard]] Result<Hook> parse_hook_file(std::string_view xml, const std::string& file,
-                                           Hook hook);
+[[nodiscard]] Result<Hook> parse_hook_file(std::string_view xml, const std::string& file, Hook hook,
+                                           const HookDefaults& defaults = {});
+
+/// What another document may hold besides a hook.
+struct HookElementRules {
+    std::vector<std::string_view> attributes;  // read by the caller
+    std::vector<StrictXml::Child> children;    // likewise
+    HookDefaults defaults = {};
+};
 
 /// The same inside another document: attributes and children of `element` that are a hook's.
-/// @param more  attributes that the caller reads itself
 /// @return false: there is no <pre>
 [[nodiscard]] Result<bool> read_hook_element(const StrictXml& reader,
                                              const tinyxml2::XMLElement& element, Hook& hook,
-                                             const std::vector<std::string_view>& more);
+                                             const HookElementRules& rules);
+
+/// <defaults timeout= retries= on-failure=>
+[[nodiscard]] Status read_hook_defaults(const StrictXml& reader,
+                                        const tinyxml2::XMLElement& element,
+                                        HookDefaults& defaults);
 
 }  // namespace stillpoint::linux_guest

@@ -21,14 +21,14 @@ Hook broken(std::string name, std::string folder, Error error) {
     return hook;
 }
 
-Result<Hook> read_hook(const std::string& name, const std::string& folder,
-                       const TrustRules& trust) {
+Result<Hook> read_hook(const std::string& name, const std::string& folder, const TrustRules& trust,
+                       const HookDefaults& defaults) {
     const std::string file = folder + "/hook.xml";
     SP_ASSIGN(const std::string xml, read_trusted(file, hook_file_bytes_max, trust));
     Hook hook;
     hook.name = name;
     hook.folder = folder;
-    return parse_hook_file(xml, file, std::move(hook));
+    return parse_hook_file(xml, file, std::move(hook), defaults);
 }
 
 }  // namespace
@@ -41,7 +41,8 @@ bool is_hook_name(std::string_view name) {
         name.substr(3), [&](char c) { return digit(c) || (c >= 'a' && c <= 'z') || c == '-'; });
 }
 
-HookFolder read_hook_folder(const std::string& folder, const TrustRules& trust) {
+HookFolder read_hook_folder(const std::string& folder, const TrustRules& trust,
+                            const HookDefaults& defaults) {
     HookFolder found;
     if (auto open = open_trusted_folder(folder, trust); !open) {
         if (open.error().code == Errc::not_found) return found;
@@ -70,7 +71,7 @@ HookFolder read_hook_folder(const std::string& folder, const TrustRules& trust) 
     }
     for (const std::string& name : names) {
         std::string path = folder + "/" + name;
-        auto hook = read_hook(name, path, trust);
+        auto hook = read_hook(name, path, trust, defaults);
         found.hooks.push_back(hook ? *std::move(hook)
                                    : broken(name, std::move(path), std::move(hook).error()));
     }

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "hooks/hook.hpp"
+#include "hooks/hook_file.hpp"
 #include "hooks/trusted_file.hpp"
 
 namespace stillpoint::linux_guest {
@@ -21,6 +22,7 @@ struct HookFolder {
 /// name what root executes, so they are judged like that (open_trusted).
 /// @return never fails as a whole: a folder that cannot be read is one hook with that problem, so
 /// that the backup says so
-[[nodiscard]] HookFolder read_hook_folder(const std::string& folder, const TrustRules& trust);
+[[nodiscard]] HookFolder read_hook_folder(const std::string& folder, const TrustRules& trust,
+                                          const HookDefaults& defaults = {});
 
 }  // namespace stillpoint::linux_guest

@@ -5,15 +5,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
+
+#include "os/process.hpp"
+#include "os/waiter.hpp"
 
 namespace stillpoint::linux_guest {
 namespace {
 
 namespace fs = std::filesystem;
 using os::UniqueFd;
+
+constexpr std::string_view written = "written";
+constexpr std::size_t answer_bytes_max = 512;
 
 Status make_folder(const fs::path& file) {
     std::error_code error;
@@ -72,7 +80,39 @@ Result<std::optional<quiesce::HookJournal>> HookJournalFile::read() {
     return std::optional{std::move(journal)};
 }
 
+/// Who writes to a disk that hangs, or that somebody has frozen, cannot even be killed: a child
+/// does it, so that the program goes on serving.
 Status HookJournalFile::write(const quiesce::HookJournal& journal) {
+    if (broken_) {
+        return fail(Errc::timeout, "journal.slow",
+                    "an earlier write of " + places_.journal + " has not ended",
+                    "repair its disk, then restart stillpoint-guest");
+    }
+    SP_ASSIGN(os::FdPair answer, os::make_pipe());
+    const std::array keep{answer.second.get(), lock_.get()};
+    const auto child = os::fork_child("sp-journal", keep, [&] {
+        const Status done = commit(journal);
+        const std::string text = done ? std::string(written) : done.error().text;
+        return ::write(answer.second.get(), text.data(), text.size()) > 0 ? 0 : 1;
+    });
+    if (!child) return fail(child.error());
+    answer.second.reset();
+    pollfd readable{answer.first.get(), POLLIN, 0};
+    os::PlainWaiter waiter;
+    if (waiter.wait({&readable, 1}, os::boottime() + hook_journal_write_max) !=
+        os::WaitEnd::ready) {
+        broken_ = true;
+        return fail(Errc::timeout, "journal.slow", "writing " + places_.journal + " takes too long",
+                    "repair its disk, then restart stillpoint-guest");
+    }
+    std::array<char, answer_bytes_max> text{};
+    const ssize_t got = ::read(answer.first.get(), text.data(), text.size());
+    const std::string said(text.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+    if (said == written) return {};
+    return fail(Errc::io, "journal.write", said.empty() ? "the journal's writer died" : said);
+}
+
+Status HookJournalFile::commit(const quiesce::HookJournal& journal) {
     if (journal.hooks.empty()) {
         if (::unlink(places_.journal.c_str()) != 0 && errno != ENOENT) {
             return fail(os::os_error("remove " + places_.journal, errno));

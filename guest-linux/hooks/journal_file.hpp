@@ -3,6 +3,7 @@
 #include <string>
 
 #include "hooks/trusted_file.hpp"
+#include "os/clock.hpp"
 #include "os/fd.hpp"
 #include "quiesce/hook_journal.hpp"
 
@@ -20,11 +21,15 @@ public:
     /// @return nullopt: nothing is owed. @errors journal.damaged, journal.version, hook.untrusted
     virtual Result<std::optional<quiesce::HookJournal>> read() = 0;
     /// On the disk when it returns, whole or as it was before. One without hooks is removed.
+    /// Never waits long for a disk that hangs. @errors timeout, id "journal.slow" · of writing
     virtual Status write(const quiesce::HookJournal& journal) = 0;
+    /// The same in a child that is about to become a hook: it may hang, and is then given up.
+    virtual Status commit(const quiesce::HookJournal& journal) { return write(journal); }
     /// Puts one that cannot be read out of the way, for people to look at.
     virtual Status set_aside() = 0;
 };
 
+inline constexpr os::Nanoseconds hook_journal_write_max = std::chrono::seconds{10};
 inline constexpr const char* hook_journal_default = "/var/lib/stillpoint/hooks.journal";
 
 /// @threads one at a time; a child may write in place of its parent
@@ -40,11 +45,13 @@ public:
     [[nodiscard]] std::vector<int> held() const override { return {lock_.get()}; }
     Result<std::optional<quiesce::HookJournal>> read() override;
     Status write(const quiesce::HookJournal& journal) override;
+    Status commit(const quiesce::HookJournal& journal) override;
     Status set_aside() override;
 
 private:
     Places places_;
     os::UniqueFd lock_;
+    bool broken_ = false;  // a write hangs and may still come true: none may overtake it
 };
 
 }  // namespace stillpoint::linux_guest

@@ -122,17 +122,17 @@ Status StrictXml::duration(const XMLElement& element, const char* attribute, Nan
 }
 
 Status StrictXml::number(const XMLElement& element, const char* attribute, int& value,
-                         int most) const {
+                         NumberRange range) const {
     const char* text = element.Attribute(attribute);
     if (text == nullptr) return {};
     const std::string_view digits = text;
     int number = 0;
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-    if (error != std::errc{} || end != digits.data() + digits.size() || number < 1 ||
-        number > most) {
-        return wrong(element.GetLineNum(), std::string(attribute) + "=\"" + text +
-                                               "\" is not accepted: a number from 1 to " +
-                                               std::to_string(most));
+    if (error != std::errc{} || end != digits.data() + digits.size() || number < range.least ||
+        number > range.most) {
+        return wrong(element.GetLineNum(),
+                     std::string(attribute) + "=\"" + text + "\" is not accepted: a number from " +
+                         std::to_string(range.least) + " to " + std::to_string(range.most));
     }
     value = number;
     return {};

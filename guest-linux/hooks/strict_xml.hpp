@@ -51,8 +51,12 @@ public:
     /// Leaves `value` alone where the attribute is absent.
     Status duration(const tinyxml2::XMLElement& element, const char* attribute,
                     os::Nanoseconds& value, Range range) const;
+    struct NumberRange {
+        int least;
+        int most;
+    };
     Status number(const tinyxml2::XMLElement& element, const char* attribute, int& value,
-                  int most) const;
+                  NumberRange range) const;
     Status yes_or_no(const tinyxml2::XMLElement& element, const char* attribute, bool& value) const;
     [[nodiscard]] tl::unexpected<Error> wrong(int line, const std::string& text) const;
 

@@ -60,7 +60,7 @@ void Agent::run_post(bool success) {
 
 /// As they are configured now: the one of guest.xml, then the folder's.
 std::vector<Hook> Agent::configured_hooks() {
-    HookFolder folder = read_hook_folder(config_.hooks_folder, parts_.trust);
+    HookFolder folder = read_hook_folder(config_.hooks_folder, parts_.trust, config_.hook_defaults);
     for (const std::string& name : folder.ignored) {
         parts_.log.line(Severity::warning,
                         config_.hooks_folder + "/" + name + " is no hook: its name is not NN-name");

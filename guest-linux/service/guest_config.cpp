@@ -61,7 +61,11 @@ private:
         }
         Hook hook;
         hook.name = guest_config_hook;
-        SP_ASSIGN(const bool found, read_hook_element(*this, element, hook, {"dir"}));
+        const auto defaults = [this](const XMLElement& child) {
+            return read_hook_defaults(*this, child, config_.hook_defaults);
+        };
+        SP_ASSIGN(const bool found,
+                  read_hook_element(*this, element, hook, {{"dir"}, {{"defaults", defaults}}, {}}));
         if (found) config_.hook = std::move(hook);
         return {};
     }

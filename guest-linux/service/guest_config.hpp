@@ -26,12 +26,13 @@ struct GuestConfig {
         freeze_budget_default;  // longest time frozen, whatever the host asks
     FreezeRules rules;
     std::string hooks_folder = hooks_folder_default;
-    std::optional<Hook> hook;  // the one that stands in guest.xml itself; runs before the others
+    HookDefaults hook_defaults;  // of the folder's hooks
+    std::optional<Hook> hook;    // the one that stands in guest.xml itself; runs before the others
 };
 
 /// Every element and attribute of guest.xml, "element" or "element@attribute": the manual page is
 /// tested against it. What <hooks> may hold: hook_file_keys.
-inline constexpr std::array<std::string_view, 29> guest_config_keys{"guest",
+inline constexpr std::array<std::string_view, 33> guest_config_keys{"guest",
                                                                     "freeze",
                                                                     "freeze@budget",
                                                                     "freeze@mount-budget",
@@ -59,7 +60,11 @@ inline constexpr std::array<std::string_view, 29> guest_config_keys{"guest",
                                                                     "hooks",
                                                                     "hooks@dir",
                                                                     "hooks@on-failure",
-                                                                    "hooks@freeze-needed"};
+                                                                    "hooks@freeze-needed",
+                                                                    "defaults",
+                                                                    "defaults@timeout",
+                                                                    "defaults@retries",
+                                                                    "defaults@on-failure"};
 
 /// Strict: an unknown element or attribute or a wrong value is an error with file, line and what is
 /// accepted instead.

@@ -45,8 +45,9 @@ void StillPoint::prepare(const hypervisor::VmInfo& vm, const std::string& job_id
                                          .type = options_.type,
                                          .hooks_budget_ns = options_.hooks_budget.count(),
                                          .freeze_budget_ns = options_.freeze_budget.count()};
+    // Hooks that use up their budget in vain are undone before the guest answers: as long again.
     auto prepared =
-        client_->prepare(request, within(options_.hooks_budget + options_.answer_margin));
+        client_->prepare(request, within(2 * options_.hooks_budget + options_.answer_margin));
     if (!prepared) return give_up("preparing", prepared.error());
     conversation_.prepared = std::move(*prepared);
 }

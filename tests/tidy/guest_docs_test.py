@@ -63,7 +63,8 @@ class GuestPages(unittest.TestCase):
                  "service/guest_config.hpp", "guest_config_keys", "guest"),
                 (("hooks/hook_file",), "hooks/hook_file.hpp", "hook_file_keys", "hook")):
             text = "".join((ROOT / f"guest-linux/{source}.cpp").read_text() for source in sources)
-            names = set(re.findall(r'[{(]"([a-z]+)",\s*(?:&Reader::|command\(|\[)', text))
+            reader = r"(?:&Reader::|command\(|defaults\}|\[)"
+            names = set(re.findall(r'[{(]"([a-z]+)",\s*' + reader, text))
             self.assertEqual(names | {root}, {key.split("@")[0]
                                               for key in keys_of(header, table)})
 

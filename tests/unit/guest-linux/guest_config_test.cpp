@@ -82,6 +82,32 @@ TEST_CASE("guest-linux/config: every key is read") {
     CHECK(!config.hook->abort);
 }
 
+TEST_CASE("guest-linux/config: defaults for the folder's hooks") {
+    const auto config = parse_guest_config(
+        "<guest><hooks dir='/x'><defaults timeout='45s' retries='2' on-failure='fail'/></hooks>"
+        "</guest>",
+        "g.xml");
+    REQUIRE(config);
+    CHECK(!config->hook);
+    CHECK(config->hook_defaults.timeout == 45s);
+    CHECK(config->hook_defaults.tries == 3);
+    CHECK(config->hook_defaults.on_failure == quiesce::OnFailure::fail);
+    CHECK(holds(refusal("<guest><hooks><defaults retries='10'/></hooks></guest>"),
+                "a number from 0 to 9"));
+    CHECK(holds(refusal("<guest><hooks><defaults tries='1'/></hooks></guest>"),
+                "accepted: timeout, retries, on-failure"));
+    Hook hook;
+    hook.folder = "/x/10-a";
+    const auto parsed =
+        parse_hook_file("<hook><pre command='p'/><post command='p' tries='1'/></hook>", "h.xml",
+                        hook, config->hook_defaults);
+    REQUIRE(parsed);
+    CHECK(parsed->pre.timeout == 45s);
+    CHECK(parsed->pre.tries == 3);
+    CHECK(parsed->post->tries == 1);
+    CHECK(parsed->on_failure == quiesce::OnFailure::fail);
+}
+
 TEST_CASE("guest-linux/config: errors name file, line and what is accepted") {
     CHECK(holds(refusal("<host/>"), "g.xml:1: unknown element <host>; accepted: guest"));
     CHECK(holds(refusal("<guest>\n <frieze/>\n</guest>"),
