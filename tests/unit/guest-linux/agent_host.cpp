@@ -23,7 +23,7 @@ using namespace linux_guest;
 using namespace std::chrono_literals;
 using os::Nanoseconds;
 
-constexpr Nanoseconds patience = 5s;
+constexpr Nanoseconds patience = 20s;  // a busy machine forks and syncs slowly
 
 serialization::Evidence filesystem(const std::string& name, bool quiesced, std::string note = "") {
     serialization::Evidence evidence;

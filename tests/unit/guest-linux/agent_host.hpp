@@ -59,7 +59,7 @@ public:
     void hang_up() { peer_.reset(); }
     void send_raw(ByteView bytes) const;
     void send(const Message& message);
-    /// The next message of this session within five seconds; fails the test when none comes.
+    /// The next message of this session within 20 s; fails the test when none comes.
     Message receive();
     template <class T>
     T expect() {
@@ -83,7 +83,7 @@ public:
     void stop_agent() const;
     /// Writes a guest.xml and sends SIGHUP.
     void reload(const std::string& xml) const;
-    /// @return the agent's exit code once it has ended; -1: it has not within five seconds
+    /// @return the agent's exit code once it has ended; -1: it has not within 20 s
     int agent_exit();
     [[nodiscard]] const fs::path& folder() const { return folder_; }
     /// A hook that notes a word and then runs `body`.
