@@ -54,7 +54,11 @@ int serve(const GuestConfig& config, FakeEngine& engine, const fs::path& folder)
     const os::UniqueFd reload{::signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK)};
     Agent::Parts parts{line, engine, hooks, journal, log, signals.get(), trust};
     parts.reload_fd = reload.get();
-    parts.reload = [&] { return load_guest_config(folder / "guest.xml"); };
+    parts.reload = [&] {
+        auto read = load_guest_config(folder / "guest.xml");
+        if (!read) std::ofstream{folder / "record", std::ios::app} << "refused ";
+        return read;
+    };
     Agent{config, parts}.run();
     return 0;
 }

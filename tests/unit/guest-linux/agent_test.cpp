@@ -163,9 +163,10 @@ TEST_CASE("guest-linux/agent: SIGHUP reads the configuration anew, a wrong one c
     guest.reload("<guest><freeze exclude='/a'/></guest>");
     CHECK(guest.record_becomes("rules exclude 1"));
     guest.reload("<guest><freeze exclude='relative'/></guest>");
+    CHECK(guest.record_becomes("rules exclude 1 refused"));
     CHECK(guest.ask<Pong>(Ping{1}).state == "idle");
     guest.reload("<guest/>");
-    CHECK(guest.record_becomes("rules exclude 1 rules exclude 0"));
+    CHECK(guest.record_becomes("rules exclude 1 refused rules exclude 0"));
 }
 
 TEST_CASE("guest-linux/agent: a backup keeps the configuration that it began with") {
