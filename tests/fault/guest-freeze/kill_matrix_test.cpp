@@ -44,7 +44,11 @@ public:
     Cycling& operator=(const Cycling&) = delete;
     ~Cycling() {
         line_.reset();
-        ::waitpid(pid_, nullptr, 0);
+        // A freeze that nobody ends keeps it in the kernel: that is a failure, not a reason to
+        // wait.
+        if (eventually(60s, [&] { return ::waitpid(pid_, nullptr, WNOHANG) != 0; })) return;
+        FAIL_CHECK("the agent does not come to an end");
+        ::kill(pid_, SIGKILL);
     }
     /// @return whether somebody was there to be killed
     bool kill(std::string_view victim) const {
