@@ -44,12 +44,14 @@ bool is_hook_name(std::string_view name) {
 HookFolder read_hook_folder(const std::string& folder, const TrustRules& trust,
                             const HookDefaults& defaults) {
     HookFolder found;
+    std::error_code error;
+    // Who wants no hooks is not asked to whom the folders above belong.
+    if (fs::symlink_status(folder, error).type() == fs::file_type::not_found) return found;
     if (auto open = open_trusted_folder(folder, trust); !open) {
         if (open.error().code == Errc::not_found) return found;
         found.hooks.push_back(broken("hooks.d", folder, std::move(open).error()));
         return found;
     }
-    std::error_code error;
     std::vector<std::string> names;
     for (fs::directory_iterator entry{folder, error}; !error && entry != fs::directory_iterator{};
          entry.increment(error)) {

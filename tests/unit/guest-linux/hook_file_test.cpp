@@ -138,6 +138,19 @@ TEST_CASE("guest-linux/hook-folder: hooks are found in order, others are ignored
     CHECK(read_hook_folder("/nonexistent/hooks.d", TrustRules::of_process()).hooks.empty());
 }
 
+TEST_CASE("guest-linux/hook-folder: without hooks it does not matter who may write above") {
+    const TempFolder folder;
+    const std::string open = (folder.path() / "open").string();
+    std::filesystem::create_directories(open);
+    std::filesystem::permissions(open, std::filesystem::perms::all);
+    const TrustRules trust{::geteuid(), folder.path()};
+    CHECK(read_hook_folder(open + "/hooks.d", trust).hooks.empty());
+    std::filesystem::create_directories(open + "/hooks.d");
+    const HookFolder found = read_hook_folder(open + "/hooks.d", trust);
+    REQUIRE(found.hooks.size() == 1);
+    CHECK(found.hooks[0].problem->id == "hook.untrusted");
+}
+
 TEST_CASE("guest-linux/hook-folder: more than the limit is refused as a whole") {
     const TempFolder folder;
     for (std::size_t i = 0; i <= hooks_max; ++i) {
