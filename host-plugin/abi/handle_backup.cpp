@@ -15,8 +15,6 @@ using serialization::Map;
 using serialization::to_value;
 using serialization::Value;
 
-constexpr env::Nanoseconds inspect_budget = std::chrono::seconds{15};
-
 /// The configured keeper, else in a build tree the one beside the plugin, else the installed one.
 env::Path keeper_path(const HostConfig& config) {
     if (!config.keeper.empty()) return config.keeper;
