@@ -53,7 +53,8 @@ TEST_CASE("guest-linux/identity: UUID and label of each kind of superblock") {
 TEST_CASE("guest-linux/identity: other and short beginnings are nothing") {
     CHECK(!identify(Head{}));
     for (const std::size_t size : {0UL, 3UL, 100UL, 512UL, 1100UL}) {
-        const std::string_view xfs = Head{}.put(0, "XFSB");
+        const Head head = Head{}.put(0, "XFSB");
+        const std::string_view xfs = head;
         CHECK(!identify(std::string(xfs.substr(0, std::min<std::size_t>(size, 100)))));
         CHECK(!identify(std::string(size, '\xff')));
     }
