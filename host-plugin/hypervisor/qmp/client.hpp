@@ -64,6 +64,9 @@ public:
 private:
     QmpClient(env::UnixSocket socket, std::string name)
         : socket_(std::move(socket)), name_(std::move(name)) {}
+    Result<Greeting> greet(const env::Deadline& deadline);
+    Status skip_to_greeting(const env::Deadline& deadline);
+    [[nodiscard]] tl::unexpected<Error> no_greeting() const;
     Result<Message> receive(const env::Deadline& deadline);
     std::string encode(const std::string& command, serialization::Map arguments);
     Result<serialization::Value> reply_to(std::int64_t id, const std::string& command,

@@ -156,6 +156,26 @@ TEST_CASE("qmp/client: who does not greet is busy; who does not speak QMP is mal
     CHECK(connect_error([](Script&) {}).id == "socket.closed");
 }
 
+TEST_CASE(
+    "qmp/client: what a killed client left unread comes before the greeting, and is skipped") {
+    for (const char* left : {R"({"return": {}, "id": 12}
+{"event": "STOP", "timestamp": {"seconds": 1, "microseconds": 2}}
+)",
+                             R"(rn": {"name": "QMP"}, "id": 3}
+{"return": "QMP", "id": 4}
+)"}) {
+        const FakeMonitor monitor{[&](Script& script) {
+            script.send(left);
+            script.welcome();
+            script.line();
+            script.send(R"({"return": {"x": 1}, "id": 2})");
+        }};
+        QmpClient client = connected(monitor);
+        CHECK(client.version() == Version{7, 2, 22});
+        CHECK(client.execute("a", {}, within()).value().integer_or("x", 0) == 1);
+    }
+}
+
 TEST_CASE("qmp/client: a lost or spoilt connection stays lost") {
     FakeMonitor monitor{[](Script& script) {
         script.welcome();
