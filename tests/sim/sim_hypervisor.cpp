@@ -42,7 +42,7 @@ public:
     SimSnapshot& operator=(const SimSnapshot&) = delete;
     ~SimSnapshot() override {
         if (phase_ == Phase::planned || phase_ == Phase::ended) return;
-        (void)end(Outcome::failed, {stage_.clock, std::chrono::seconds{1}});
+        (void)end(outcome_, {stage_.clock, std::chrono::seconds{1}});
     }
 
     Status prepare(const env::Deadline&, const env::CancelToken& cancel) override {
@@ -114,6 +114,7 @@ public:
             stage_.broken_rule("a snapshot never taken is published");
         }
         if (phase_ == Phase::planned) return {};
+        outcome_ = outcome;
         SP_TRY(stage_.call("snapshot.end", [&]() -> Status {
             if (alive()) machine_.end_session();
             return {};
@@ -222,6 +223,7 @@ private:
     Machine& machine_;
     hypervisor::SnapshotPlan plan_;
     Phase phase_ = Phase::planned;
+    Outcome outcome_ = Outcome::failed;
     std::uint64_t kills_ = 0;
 };
 

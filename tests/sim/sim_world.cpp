@@ -190,6 +190,7 @@ RunRecord World::back_up(const BackupWish& wish) {
     run.chained = chained_disks(machine, vault);
     run.foreign_before = foreign_bitmaps(machine, vault);
     run.paused = machine.state == RunState::paused_by_user;
+    run.found_session = machine.session.has_value();
     const std::uint64_t kills = machine.kills;
     {
         StageStore store{vault.store, stage};

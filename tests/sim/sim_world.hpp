@@ -56,6 +56,7 @@ struct RunRecord {
     vault::PointId point;  // that its instant belongs to; empty: none was taken
     bool published = false;
     bool owner_dead = false;
+    bool found_session = false;  // of an earlier owner
     bool disturbed = false;
     bool store_fault = false;  // one was planned
     bool killed = false;       // QEMU was, while it ran
