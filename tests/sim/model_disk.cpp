@@ -4,6 +4,11 @@
 #include <cstring>
 
 namespace stillpoint::sim {
+namespace {
+
+constexpr std::uint64_t stale_tag = 0x5a5a;
+
+}  // namespace
 
 Bytes expand(const Cells& cells, std::uint64_t first, std::uint64_t count) {
     Bytes bytes(count * cell_bytes);
@@ -84,8 +89,12 @@ void Image::resize(std::uint64_t count) {
     if (count < cells.size()) {
         for (auto& [vault, least] : cut_to) least = std::min(least, count);
     }
+    const std::uint64_t before = cells.size();
+    // A raw image stands for a block device: what it grows by holds what was there.
+    const bool device = format == "raw";
     cells.resize(count, 0);
-    zero_known.resize(count, true);
+    zero_known.resize(count, !device);
+    for (std::uint64_t i = before; device && i < count; ++i) cells[i] = stale_tag + i % 7;
     if (base) written.resize(count, true);
     for (Bitmap& bitmap : bitmaps) bitmap.fit(count);
 }

@@ -26,7 +26,7 @@ std::uint64_t random_cells(Dice& dice) {
 
 void Life::one_event() {
     Machine& machine = *dice_.pick(world_.machines());
-    switch (dice_.below(12)) {
+    switch (dice_.below(16)) {
         case 0:
             return forget_point();
         case 1:
@@ -97,7 +97,8 @@ void Life::while_off(Machine& machine) {
         case 0:
             return resize(machine, slot);
         case 1:
-            return shrink_and_grow(slot);
+            if (dice_.one_in(3)) shrink_and_grow(slot);
+            return;
         case 2:
             return replace(machine, slot);
         case 3:
@@ -196,11 +197,14 @@ void Life::put_aside(const DiskSlot& slot) {
 /// An older state of this disk, or the image of another one, bitmaps and all.
 void Life::bring_back(Machine& machine, DiskSlot& slot) {
     if (world_.shelf().empty()) return;
-    const Image& from = dice_.pick(world_.shelf());
-    tell(slot.name + ": a copy of " + from.path + " takes its place");
-    auto image = copy_of(from);
-    if (dice_.one_in(2)) image->path = slot.image->path;
-    slot.image = std::move(image);
+    std::vector<const Image*> older;
+    for (const Image& image : world_.shelf()) {
+        if (image.path == slot.image->path) older.push_back(&image);
+    }
+    const bool own = !older.empty() && !dice_.one_in(4);
+    const Image& from = own ? *dice_.pick(older) : dice_.pick(world_.shelf());
+    tell(slot.name + ": a copy of " + from.path + " takes the place of " + slot.image->path);
+    slot.image = copy_of(from);
     world_.forget_chains(machine, slot.name);
 }
 

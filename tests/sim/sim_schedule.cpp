@@ -60,7 +60,7 @@ std::shared_ptr<Image> make_image(World& world, Dice& dice) {
     image->path = world.new_path();
     image->grain_cells = world.grain_cells();
     image->discards = !dice.one_in(4);
-    if (dice.one_in(6)) image->format = "raw";
+    if (dice.one_in(4)) image->format = "raw";
     image->resize(random_cells(dice));
     // An image that was installed: about half of it holds data.
     for (std::uint64_t at = 0; at < image->cells.size(); at += chunk_cells) {

@@ -87,56 +87,45 @@ Stage::Verdict Stage::enter(const std::string& seam) {
     if (plan.incident == Incident::none || number != plan.at_call) return Verdict::done;
     trace.add(std::string("incident at ") + seam + ": " + name_of(plan.incident));
     disturb();
-    return strike(seam);
+    return strike();
 }
 
-Stage::Verdict Stage::strike(const std::string& seam) {
-    switch (plan.incident) {
-        case Incident::none:
-            break;
-        case Incident::call_fails:
-            quiet();
-            return Verdict::fails;
-        case Incident::answer_lost:
-            quiet();
-            return Verdict::answer_lost;
-        case Incident::cancelled:
-            quiet();
-            cancel.cancel();
-            break;
-        case Incident::owner_dies:
-            owner_dies();
-            return dice_.one_in(2) ? Verdict::fails : Verdict::answer_lost;
-        case Incident::qemu_killed:
-            quiet();
-            machine.kill_qemu();
-            break;
-        case Incident::host_power_lost:
-            owner_dies();
-            machine.power_loss(dice_);
-            return Verdict::fails;
-        case Incident::shut_down:
-            quiet();
-            machine.shut_down();
-            break;
-        case Incident::job_ended:
-            if (machine.session) machine.session->keeps_old_data = false;
-            break;
-        case Incident::scratch_full:
-            if (machine.session) machine.session->scratch_cells_left = 0;
-            break;
-        case Incident::extension_dies:
-            machine.guest.die();
-            break;
-        case Incident::time_jumps:
-            pass(nap);
-            break;
-        case Incident::slow_host:
-            pass(hang);
-            break;
+Stage::Verdict Stage::strike() {
+    const Incident what = plan.incident;
+    if (what == Incident::call_fails || what == Incident::answer_lost) {
+        quiet();
+        return what == Incident::call_fails ? Verdict::fails : Verdict::answer_lost;
     }
-    static_cast<void>(seam);
+    if (what == Incident::owner_dies) {
+        owner_dies();
+        return dice_.one_in(2) ? Verdict::fails : Verdict::answer_lost;
+    }
+    if (what == Incident::host_power_lost) {
+        owner_dies();
+        machine.power_loss(dice_);
+        return Verdict::fails;
+    }
+    strike_machine();
     return Verdict::done;
+}
+
+/// What leaves the call itself as it is.
+void Stage::strike_machine() {
+    const Incident what = plan.incident;
+    const bool ends = what == Incident::qemu_killed || what == Incident::shut_down;
+    if (ends || what == Incident::cancelled) quiet();
+    if (what == Incident::cancelled) cancel.cancel();
+    if (what == Incident::qemu_killed) machine.kill_qemu();
+    if (what == Incident::shut_down) machine.shut_down();
+    if (what == Incident::job_ended && machine.session) {
+        machine.session->keeps_old_data = false;
+    }
+    if (what == Incident::scratch_full && machine.session) {
+        machine.session->scratch_cells_left = 0;
+    }
+    if (what == Incident::extension_dies) machine.guest.die();
+    if (what == Incident::time_jumps) pass(nap);
+    if (what == Incident::slow_host) pass(hang);
 }
 
 }  // namespace stillpoint::sim

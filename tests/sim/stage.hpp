@@ -116,7 +116,8 @@ public:
 private:
     enum class Verdict { done, fails, answer_lost };
     Verdict enter(const std::string& seam);
-    Verdict strike(const std::string& seam);
+    Verdict strike();
+    void strike_machine();
     void pass(env::Nanoseconds time);
     static tl::unexpected<Error> failure(const std::string& seam) {
         return fail(Errc::io, "sim.fault", seam + ": fault on request");
