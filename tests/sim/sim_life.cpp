@@ -93,7 +93,7 @@ void Life::while_off(Machine& machine) {
     }
     if (machine.disks.empty()) return;
     DiskSlot& slot = dice_.pick(machine.disks);
-    switch (dice_.below(9)) {
+    switch (dice_.below(10)) {
         case 0:
             return resize(machine, slot);
         case 1:
@@ -107,8 +107,9 @@ void Life::while_off(Machine& machine) {
         case 5:
             return bring_back(machine, slot);
         case 6:
-            return rename(machine, slot);
         case 7:
+            return rename(machine, slot);
+        case 8:
             return clone(machine);
         default:
             return;
@@ -210,7 +211,7 @@ void Life::bring_back(Machine& machine, DiskSlot& slot) {
 
 void Life::rename(Machine& machine, DiskSlot& slot) {
     world_.forget_chains(machine, slot.name);
-    switch (dice_.below(4)) {
+    switch (dice_.below(5)) {
         case 0:
             tell(slot.name + ": its image moves to another path");
             slot.image->path = world_.new_path();
@@ -219,8 +220,10 @@ void Life::rename(Machine& machine, DiskSlot& slot) {
             tell(slot.name + ": gets another serial number");
             slot.serial += "x";
             return;
-        case 2: {
-            DiskSlot& other = dice_.pick(machine.disks);
+        case 2:
+        case 3: {
+            DiskSlot& other =
+                &slot == &machine.disks.front() ? machine.disks.back() : machine.disks.front();
             tell(slot.name + " and " + other.name + " change places");
             world_.forget_chains(machine, other.name);
             std::swap(slot.image, other.image);
