@@ -22,8 +22,12 @@ constexpr std::uint64_t steps_per_world = 25;
 constexpr std::chrono::seconds normal_length{55};
 constexpr std::chrono::seconds long_length{600};
 
-/// Worlds that once found something; each has to go on passing.
-constexpr std::array<std::uint64_t, 1> pinned_seeds{1};
+/// Worlds that once found something; each has to go on passing. A change of the schedule makes
+/// other worlds of them: what they found needs a test of its own as well.
+constexpr std::array<std::uint64_t, 2> pinned_seeds{
+    2593815582998543,  // a forced full backup that fails took the parent's bitmap with it
+    1678154119774208,  // two disks changed places: only their identity tells
+};
 
 struct Outcome {
     std::string failure;
