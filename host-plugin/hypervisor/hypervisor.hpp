@@ -89,7 +89,7 @@ struct SnapshotTimes {
 
 /// One snapshot of all planned disks at one instant. Order of calls: prepare (before the freeze; no
 /// effect on the guest) → take (the instant; thaw right after) → exports → … reads … → prove_alive
-/// → [point is published] → end. The destructor ends what was left and keeps the parent bitmaps.
+/// → [point is published] → end. The destructor ends what was left: as end() said, else as failed.
 /// @threads one at a time; `prove_alive` may be called while others read
 class Snapshot {
 public:

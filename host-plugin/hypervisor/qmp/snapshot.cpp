@@ -46,8 +46,9 @@ QmpSnapshot::QmpSnapshot(std::shared_ptr<QmpClient> client, Session session, env
 
 QmpSnapshot::~QmpSnapshot() {
     if (phase_ == Phase::planned || phase_ == Phase::ended) return;
-    // Nobody is left to hear of a failure; the keeper does the same once more.
-    (void)end(Outcome::failed, env::Deadline{clock_, destructor_budget});
+    // Nobody is left to hear of a failure; the keeper does the same once more. What became of the
+    // point decides about the bitmaps, also in this second attempt.
+    (void)end(outcome_, env::Deadline{clock_, destructor_budget});
 }
 
 Value QmpSnapshot::keeper_document() const {
@@ -270,6 +271,7 @@ Status QmpSnapshot::end(Outcome outcome, const env::Deadline& deadline) {
     if (outcome == Outcome::published && phase_ != Phase::taken) {
         return fail(Errc::invalid, "snapshot.order", "a snapshot never taken cannot be published");
     }
+    outcome_ = outcome;
     Status ended = end_on(*client_, outcome, deadline);
     if (!ended && client_->broken()) {
         SP_ASSIGN(auto again, connect_if_alive(session_.socket, deadline));

@@ -47,6 +47,7 @@ private:
     std::optional<PhaseFile> phase_file_;
     ByteCount scratch_budget_;
     Phase phase_ = Phase::planned;
+    Outcome outcome_ = Outcome::failed;  // as end() was told last; the destructor repeats it
 };
 
 }  // namespace stillpoint::hypervisor::qmp

@@ -106,6 +106,22 @@ TEST_CASE("peers/qmp: after a failure the parent has recorded all along and the 
     CHECK(dirty_map(next.view) == "1048576+65536 5242880+65536");
 }
 
+TEST_CASE("peers/qmp: the point is durable and the end fails: its bitmap stays all the same") {
+    Lab lab;
+    lab.make_disk(vda);
+    GuestVm vm{lab, {vda}};
+    const auto driver = vm.open();
+    back_up(*driver, plan_of(lab, {"vda"}, "", "p1"));
+    {
+        const Taken taken = take(*driver, plan_of(lab, {"vda"}, "p1", "p2"));
+        need(taken.snapshot->prove_alive());
+        const env::SystemClock clock;
+        const env::Deadline passed{clock, {}};
+        CHECK_FALSE(taken.snapshot->end(Snapshot::Outcome::published, passed));
+    }  // the destructor tries once more
+    CHECK(vm.bitmaps("vda") == Names{bitmap_name("p2")});
+}
+
 TEST_CASE("peers/qmp: an instant that fails on the second disk leaves both as they were") {
     Lab lab;
     const DiskSpec vdb{.id = "vdb"};
