@@ -81,6 +81,18 @@ DiskDecision decide_one(const DecideInput& input, const DiskInfo& disk) {
     return decision;
 }
 
+/// The bitmap that a later increment can build on, also when this backup does not: should it fail,
+/// nothing is lost (I2).
+std::string good_bitmap(const DecideInput& input, const DiskInfo& disk) {
+    const auto parent = std::find_if(input.history.begin(), input.history.end(),
+                                     [&](const Parent& p) { return holds(p, disk.name); });
+    if (parent == input.history.end()) return {};
+    const std::string name = bitmap_name(input.vault_short_id, parent->point.id);
+    const std::string doubt =
+        distrust(disk, *document_of(*parent, disk.name), bitmap_of(disk, name));
+    return doubt.empty() ? name : std::string{};
+}
+
 std::vector<std::string> orphans_on(const DiskInfo& disk, const std::string& vault_short_id,
                                     const std::string& kept) {
     const std::string prefix = "stillpoint-" + vault_short_id + "-";
@@ -125,7 +137,7 @@ Result<Decisions> decide_disks(const DecideInput& input) {
             continue;
         }
         decisions.disks.push_back(decide_one(input, disk));
-        auto orphans = orphans_on(disk, input.vault_short_id, decisions.disks.back().parent_bitmap);
+        auto orphans = orphans_on(disk, input.vault_short_id, good_bitmap(input, disk));
         if (!orphans.empty()) decisions.orphans[disk.name] = std::move(orphans);
     }
     if (decisions.disks.empty()) {
