@@ -100,18 +100,22 @@ class Vaults:
         self.world.require(taken == set(attempt.pictures),
                            f"disks {taken}, not {set(attempt.pictures)}")
         self.check_modes(attempt, document)
-        points.add(document["point"], attempt.pictures)
+        points.add(document["point"], attempt.pictures, self.trackable())
         for disk in self.world.disks:
             if disk.name in taken:
                 disk.shrunk_for.discard(attempt.vault)
         return document
+
+    def trackable(self):
+        machine = self.world.machine
+        return {disk.name for disk in self.world.plugged() if machine.tracks_all or disk.persistent}
 
     def check_modes(self, attempt, document):
         """An increment exactly where its base is known to be whole."""
         tracked = self.world.points[attempt.vault].tracked
         for disk in document["disks"]:
             base = tracked.get(disk["name"])
-            if base == "?":
+            if base == "?" or disk["reason"].startswith("periodic compare"):
                 continue
             wanted = base is not None and not attempt.full
             self.world.require(
@@ -186,3 +190,4 @@ def prove_clean(world, clean):
     while left := leftovers(world, clean):
         world.require(not deadline.passed(), f"left after {CLEAN_SECONDS} s: {left}")
         select.select([], [], [], 0.05)
+    world.slowest_clean_up = max(world.slowest_clean_up, CLEAN_SECONDS - deadline.left())

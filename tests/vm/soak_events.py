@@ -77,7 +77,7 @@ class Disturber:
         disk = self.dice.choice(self.world.plugged())
         disk.shadow.discard(0, disk.shadow.size, disk.cluster)
         self.world.machine.io(disk, f"discard 0 {disk.shadow.size}")
-        self.world.tell(f"discard of all {disk.name}")
+        self.world.tell(f"discard all: {disk.name}")
 
     # --- sizes
 

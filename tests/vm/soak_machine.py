@@ -74,6 +74,7 @@ class SoakMachine:
 class PlainMachine(SoakMachine):
     """A QEMU with the test's and the product's monitors."""
     has_service = False
+    tracks_all = True  # raw and old qcow2 too, as long as it runs
 
     def __init__(self, place, uuid):
         self.place, self.uuid, self.vm = place, uuid, None
@@ -167,6 +168,7 @@ DISK = """<disk type='file' device='disk'>
 class LibvirtMachine(SoakMachine):
     """A domain of the lab's own libvirtd, and that daemon."""
     has_service = True
+    tracks_all = False  # libvirt makes checkpoints only where they last
 
     def __init__(self, place, uuid):
         import libvirt  # pylint: disable=import-outside-toplevel

@@ -107,10 +107,10 @@ class Points:
         self.expected = {}  # point id: {disk name: Picture}
         self.tracked = {}   # disk name: point id, or "?" when either mode would be right
 
-    def add(self, point, pictures):
+    def add(self, point, pictures, trackable):
         self.expected[point] = pictures
         for disk in pictures:
-            self.tracked[disk] = point
+            self.tracked[disk] = point if disk in trackable else None
 
     def lose_tracking(self, disk):
         self.tracked.pop(disk, None)

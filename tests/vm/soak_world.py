@@ -28,6 +28,7 @@ class World:
         self.place, self.dice = place, dice
         self.counts = collections.Counter()
         self.story = []  # of this cycle
+        self.slowest_clean_up = 0.0  # seconds
         self.stillpoint = product.Stillpoint(place, vault="vault-a")
         self.points = {vault: soak_model.Points() for vault in VAULTS}
         self.vaults = soak_backup.Vaults(self)
@@ -79,8 +80,9 @@ class World:
 
     def start(self):
         paused = self.dice.random() < 0.4
+        self.counts["starts"] += 1
         self.machine.start(self.plugged(), paused=paused)
-        self.tell("starts paused" if paused else "starts")
+        self.story.append("starts paused" if paused else "starts")
 
     def stop(self):
         self.machine.stop()
@@ -90,12 +92,12 @@ class World:
 
     def kill(self):
         self.machine.kill()
-        self.counts["kills of QEMU"] += 1
+        self.counts["kill -9 of QEMU"] += 1
         for disk in self.plugged():
             self.foreign.pop(disk.name, None)  # may or may not have reached the file
             for points in self.points.values():
                 points.lose_tracking(disk.name)
-        self.tell("kill -9 of QEMU")
+        self.story.append("kill -9 of QEMU")
 
     def closed(self, disk):
         """QEMU closed a disk in an orderly way: qcow2 keeps its bitmaps, others cannot."""
@@ -109,7 +111,7 @@ class World:
 
     def tell(self, text):
         self.story.append(text)
-        self.counts[text.split(":")[0].split(" of ")[0]] += 1
+        self.counts[text.split(":")[0]] += 1
 
     def fail(self, text):
         raise SoakFailure(text)

@@ -53,7 +53,7 @@ class Soak:
         if attempt.outlives(moment):
             attempt.process.send_signal(number)
             self.world.counts[name] += 1
-            self.world.tell(f"{name} after {moment:.2f} s")
+            self.world.story.append(f"{name} after {moment:.2f} s")
         return True
 
     def kill_it(self, attempt):
@@ -161,7 +161,8 @@ class Soak:
     def summary(self):
         counts = ", ".join(f"{name} {count}" for name, count in sorted(self.world.counts.items()))
         return (f"restored and compared {self.world.vaults.restored} points, "
-                f"mismatches {self.world.vaults.mismatches}; {counts}")
+                f"mismatches {self.world.vaults.mismatches}; slowest clean-up "
+                f"{self.world.slowest_clean_up:.1f} s; {counts}")
 
 
 def parse():
