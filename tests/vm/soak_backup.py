@@ -18,6 +18,7 @@ class Attempt:
 
     def __init__(self, world, vault, extra=()):
         self.world, self.vault = world, vault
+        world.prove_model()
         self.full = "--full" in extra
         self.pictures = world.pictures()
         self.was_paused = world.machine.paused()

@@ -32,11 +32,11 @@ class Disturber:
 
     # --- writes
 
-    def command_for(self, disk):
+    def command_for(self, disk, *, discards=True):
         """@return what qemu-io is to do; the shadow has it already"""
         size, dice, shadow = disk.shadow.size, self.dice, disk.shadow
         kind = dice.choices(("noise", "repeat", "pattern", "zeros", "zero data", "discard"),
-                            (30, 15, 15, 15, 5, 20))[0]
+                            (30, 15, 15, 15, 5, 20 if discards else 0))[0]
         offset, length = extent(dice, size, 4 * MIB if kind == "discard" else MIB)
         if kind == "discard":
             if dice.random() < 0.7:
@@ -62,13 +62,15 @@ class Disturber:
         shadow.write(offset, data)
         return f"write -s {noise} {offset} {length}"
 
-    def writes(self, count, deadline=None):
-        done = 0
+    def writes(self, count, during=None):
+        """@param during a transfer: the time that it can be held"""
+        machine, done = self.world.machine, 0
         for _ in range(count):
-            if deadline is not None and deadline.left() < 1.0:
+            if during is not None and during.left() < 1.0:
                 break
             disk = self.dice.choice(self.world.plugged())
-            self.world.machine.io(disk, self.command_for(disk))
+            discards = during is None or machine.trims_during_backup
+            machine.io(disk, self.command_for(disk, discards=discards))
             done += 1
         self.world.counts["writes"] += done
         return done
@@ -96,7 +98,13 @@ class Disturber:
             return
         disk = self.dice.choice(able)
         size = self.new_size(disk, larger=True)
-        self.world.machine.resize(disk, size)
+        try:
+            self.world.machine.resize(disk, size)
+        except Exception as refusal:  # pylint: disable=broad-exception-caught
+            # QEMU's rule after a kill -9, until the bitmaps are removed.
+            self.world.require("is inconsistent" in str(refusal), str(refusal))
+            self.world.tell("refused resize")
+            return
         disk.shadow.resize(size)
         self.world.tell(f"grows: {disk.name} to {size}")
 

@@ -41,7 +41,7 @@ class Soak:
 
     def write_meanwhile(self, attempt):
         if attempt.reaches_transfer():
-            attempt.held(lambda deadline: self.events.writes(4, deadline))
+            attempt.held(lambda deadline: self.events.writes(4, during=deadline))
             self.world.counts["writes during a transfer"] += 1
         return attempt.held_too_long
 
@@ -111,7 +111,6 @@ class Soak:
         self.events.writes(dice.randrange(1, 9))
         self.events.shake()
         self.events.writes(dice.randrange(0, 4))
-        world.prove_model()
         vault = dice.choice(soak_world.VAULTS)
         trouble = dice.choices(
             (lambda attempt: False, self.write_meanwhile, self.kill_it, self.cancel_it,
@@ -134,7 +133,7 @@ class Soak:
         dice = self.world.dice
         for vault, points in self.world.points.items():
             if len(points.expected) > POINTS_MAX or (
-                    len(points.expected) > 2 and dice.random() < 0.12):
+                    len(points.expected) > 2 and dice.random() < 0.07):
                 self.world.vaults.forget(vault, dice.choice(list(points.expected)))
                 self.world.tell(f"forget: {vault}")
 
