@@ -96,6 +96,10 @@ class Soak:
 
     def after(self, attempt):
         world = self.world
+        if attempt.before is not None and world.machine.lost_job():
+            world.tell("libvirt lost its job")
+            world.kill()
+            attempt.before = None
         soak_backup.prove_clean(world, attempt.before)
         if attempt.before is None:
             world.start()
