@@ -101,7 +101,8 @@ class Vaults:
         self.world.require(taken == set(attempt.pictures),
                            f"disks {taken}, not {set(attempt.pictures)}")
         self.check_modes(attempt, document)
-        points.add(document["point"], attempt.pictures, self.trackable())
+        killed = attempt.before is None  # after it was published, and with it its bitmaps
+        points.add(document["point"], attempt.pictures, () if killed else self.trackable())
         for disk in self.world.disks:
             if disk.name in taken:
                 disk.shrunk_for.discard(attempt.vault)
