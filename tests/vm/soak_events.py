@@ -28,7 +28,7 @@ class Disturber:
 
     def __init__(self, world):
         self.world, self.dice = world, world.dice
-        self.saved = None  # (disk name, image, shadow file, size): an older state to come back to
+        self.saved = None  # (disk, size, image, shadow's file): an older state to come back to
 
     # --- writes
 
@@ -141,15 +141,15 @@ class Disturber:
         image, shadow = self.world.place.folder / "saved", self.world.place.folder / "saved.shadow"
         for source, target in ((disk.path, image), (disk.shadow.path, shadow)):
             images.must("cp", "--sparse=always", source, target)
-        self.saved = (disk, disk.path, disk.shadow.size, image, shadow)
+        self.saved = (disk, disk.shadow.size, image, shadow)
         self.world.tell(f"saved: {disk.name}")
 
     def roll_back(self, _):
         """An older state of a disk comes back, with the bitmaps it had then."""
-        if not self.saved or self.saved[0].path != self.saved[1]:
-            self.saved = None
+        if not self.saved or self.saved[0] not in self.world.disks:
+            self.saved = None  # the disk was replaced meanwhile
             return
-        disk, _, size, image, shadow = self.saved
+        disk, size, image, shadow = self.saved
         self.saved = None
         images.must("cp", "--sparse=always", image, disk.path)
         if size < disk.shadow.size:

@@ -17,7 +17,7 @@ import plain_qemu
 START_SECONDS = 60
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class SoakDisk:
     """A disk of the soak: `hot` ones can come and go while the VM runs (SCSI asks no guest)."""
     name: str
