@@ -118,13 +118,18 @@ class Disturber:
             self.world.tell("refused resize")
             return
         if size < disk.shadow.size:
-            self.shrunk(disk)
+            self.shrunk(disk, size)
         disk.shadow.resize(size)
         self.world.tell(f"resized off: {disk.name} to {size}")
 
-    def shrunk(self, disk):
-        disk.shrunk_for = set(soak_world.VAULTS)
-        for points in self.world.points.values():
+    def shrunk(self, disk, size):
+        """What lies above the last point's size is read in any case; below it tracking is over."""
+        for vault, points in self.world.points.items():
+            base = points.tracked.get(disk.name)
+            known = base is not None and base != "?"
+            if base is None or (known and points.expected[base][disk.name].size <= size):
+                continue
+            disk.shrunk_for.add(vault)
             points.lose_tracking(disk.name)
 
     # --- the VM is off
