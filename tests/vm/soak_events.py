@@ -126,11 +126,11 @@ class Disturber:
         """What lies above the last point's size is read in any case; below it tracking is over."""
         for vault, points in self.world.points.items():
             base = points.tracked.get(disk.name)
-            known = base is not None and base != "?"
-            if base is None or (known and points.expected[base][disk.name].size <= size):
-                continue
-            disk.shrunk_for.add(vault)
-            points.lose_tracking(disk.name)
+            if base == "?":
+                disk.shrunk_for.add(vault)
+            elif base is not None and points.expected[base][disk.name].size > size:
+                disk.shrunk_for.add(vault)
+                points.lose_tracking(disk.name)
 
     # --- the VM is off
 
