@@ -75,6 +75,8 @@ bool Keeper::watch(const Value& document) {
     const env::Path folder = document.text_or("job_folder");
     if (!folder.empty() && folder != job_folder_) {
         job_folder_ = folder;
+        // Made by who removes it: an owner that made it before could die in between.
+        (void)env::make_folders(folder, job_folder_mode);
         // Without a log the work goes on; a folder prepared before by somebody else has one.
         (void)env::redirect_output(folder / "keeper.log");
     }

@@ -18,6 +18,9 @@ namespace stillpoint::keeper {
 /// {"done": true} everything was ended by the owner: the keeper leaves without doing anything
 /// Anything that is no JSON object ends the watch as the owner's death would, without killing it.
 inline constexpr env::Nanoseconds heartbeat_interval = std::chrono::seconds{1};
+/// Of the job folder, which the keeper makes if nobody has: QEMU's user passes through it to what
+/// lies inside with an owner and mode of its own.
+inline constexpr mode_t job_folder_mode = 0711;
 /// An owner silent for that long hangs (a document's "stall_ms" sets another).
 inline constexpr env::Nanoseconds stall_default = 3 * heartbeat_interval;
 /// From the owner's death to the end of the last attempt (I6: nothing left 10 s later; the rest is

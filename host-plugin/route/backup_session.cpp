@@ -50,8 +50,6 @@ Status BackupSession::start(const Decisions& decisions, const vault::PointId& po
     SP_ASSIGN(keeper_, services_.spawn_keeper());
     // The random half of the id names the job: sockets below it must stay short (sun_path).
     folder_ = options_.jobs_folder / point_id.substr(point_id.size() / 2);
-    // Reachable for QEMU's user; what lies inside has an owner and mode of its own.
-    SP_TRY(env::make_folders(folder_, 0711));
     hypervisor::SnapshotPlan plan{.disks = {}, .job_folder = folder_, .point_id = point_id};
     for (const DiskDecision& disk : decisions.disks) {
         plan.disks.push_back({disk.disk.name, disk.parent_bitmap, disk.new_bitmap});
@@ -63,6 +61,8 @@ Status BackupSession::start(const Decisions& decisions, const vault::PointId& po
         (*members)["job_folder"] = folder_.string();
     }
     SP_TRY(keeper_->watch(document));
+    // Not before somebody would remove it after a kill -9. The keeper has made it already.
+    SP_TRY(env::make_folders(folder_, keeper::job_folder_mode));
     heart_ = std::jthread{[this](const std::stop_token& stop) { beat(stop); }};
     return {};
 }
@@ -96,10 +96,11 @@ Status BackupSession::end(hypervisor::Snapshot::Outcome outcome) {
 }
 
 Status BackupSession::dismiss() {
-    Status dismissed = keeper_->done();
-    keeper_.reset();
+    // While the keeper still watches, so that a kill -9 in between leaves no folder either.
     std::error_code ignored;  // an empty folder that stays is harmless and named after the point
     if (!folder_.empty()) std::filesystem::remove_all(folder_, ignored);
+    Status dismissed = keeper_->done();
+    keeper_.reset();
     return dismissed;
 }
 

@@ -85,6 +85,7 @@ Status LibvirtSnapshot::prepare(const env::Deadline& deadline, const env::Cancel
                                                               return read_facts(domain.get());
                                                           }));
     SP_TRY(check_plan(plan_, facts));
+    plan_ = without_impossible_bitmaps(std::move(plan_), facts);
     SP_TRY(cancel.check());
     SP_TRY(make_ready(facts, deadline));
     std::map<std::string, ByteCount> sizes;

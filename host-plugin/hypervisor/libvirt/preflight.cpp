@@ -54,12 +54,17 @@ Status check_plan(const SnapshotPlan& snapshot, const Facts& facts) {
                         "VM " + facts.vm.name + " has no writable disk " + plan.name);
         }
         SP_TRY(check_parent(plan, *disk));
-        if (!plan.new_bitmap.empty() && !disk->persistent_bitmaps) {
-            return fail(Errc::invalid, "snapshot.plan",
-                        "disk " + plan.name + " (" + disk->format + ") cannot hold a bitmap");
-        }
     }
     return {};
+}
+
+SnapshotPlan without_impossible_bitmaps(SnapshotPlan snapshot, const Facts& facts) {
+    for (DiskPlan& plan : snapshot.disks) {
+        for (const DiskInfo& disk : facts.vm.disks) {
+            if (disk.name == plan.name && !disk.persistent_bitmaps) plan.new_bitmap.clear();
+        }
+    }
+    return snapshot;
 }
 
 Status check_block_job(virDomainPtr domain, const std::string& disk) {

@@ -12,8 +12,12 @@ namespace stillpoint::hypervisor::libvirt {
 
 /// Pure: the plan against what the VM is now.
 /// @errors unsupported, id "vm.not_running" · not_found, id "disk.not_found" · refused, id
-/// "bitmap.unusable" · invalid, id "snapshot.plan": a new bitmap for a format that holds none
+/// "bitmap.unusable"
 [[nodiscard]] Status check_plan(const SnapshotPlan& snapshot, const Facts& facts);
+
+/// Pure: libvirt makes no checkpoint on a format that holds no bitmap (raw, qcow2 of version 2).
+/// Such a disk is backed up without one, beside disks that have one.
+[[nodiscard]] SnapshotPlan without_impossible_bitmaps(SnapshotPlan snapshot, const Facts& facts);
 
 /// @errors busy, id "vm.busy": a copy, commit or pull works on the disk. Blocks: call on a lane
 [[nodiscard]] Status check_block_job(virDomainPtr domain, const std::string& disk);

@@ -66,8 +66,11 @@ Map scratch_node(const SessionDisk& disk, Mode mode) {
 }
 
 Map filter_node(const SessionDisk& disk) {
+    // discard: what the guest trims while the filter is there must reach the disk. The node below
+    // has the say whether it does.
     return {{"driver", "copy-before-write"},
             {"node-name", disk.filter_node},
+            {"discard", "unmap"},
             {"file", disk.root},
             {"target", disk.scratch_node},
             {"on-cbw-error", "break-snapshot"},

@@ -49,32 +49,30 @@ Result<Handle> connect(const env::Path& socket, const std::string& export_name,
     return handle;
 }
 
-// Negotiates up to the choice of an export and takes leave there: a connection that just ends makes
-// QEMU complain in the VM's log.
-void greet_and_leave(nbd_handle* handle, env::UnixSocket connected, const env::Deadline& deadline) {
-    if (nbd_set_opt_mode(handle, true) != 0 ||
-        nbd_aio_connect_socket(handle, connected.release().release()) != 0) {
-        return;
-    }
-    bool leaving = false;
-    while (nbd_aio_is_dead(handle) != 1 && nbd_aio_is_closed(handle) != 1) {
-        if (!leaving && nbd_aio_is_negotiating(handle) == 1) {
-            leaving = nbd_aio_opt_abort(handle) == 0;
-            if (!leaving) return;
-            continue;
-        }
-        if (!turn(handle, "", deadline)) return;
-    }
-}
+// The client's flags (fixed newstyle, no zeroes) and NBD_OPT_ABORT without data. A connection that
+// just ends makes QEMU complain in the VM's log.
+constexpr std::array goodbye{std::byte{0},   std::byte{0},   std::byte{0},   std::byte{3},
+                             std::byte{'I'}, std::byte{'H'}, std::byte{'A'}, std::byte{'V'},
+                             std::byte{'E'}, std::byte{'O'}, std::byte{'P'}, std::byte{'T'},
+                             std::byte{0},   std::byte{0},   std::byte{0},   std::byte{2},
+                             std::byte{0},   std::byte{0},   std::byte{0},   std::byte{0}};
 
 }  // namespace
 
-bool is_nbd_server(const env::Path& socket, const env::Deadline& deadline) {
+NbdServer take_leave(const env::Path& socket, const env::Deadline& deadline) {
     auto connected = env::UnixSocket::connect(socket, deadline);
-    if (!connected) return false;
-    const Handle handle{nbd_create()};
-    if (handle) greet_and_leave(handle.get(), std::move(*connected), deadline);
-    return true;
+    if (!connected) {
+        return connected.error().code == Errc::timeout ? NbdServer::silent : NbdServer::none;
+    }
+    // libnbd says goodbye too, but does not wait for the answer.
+    Status open = connected->write_all(goodbye, deadline, {});
+    std::array<std::byte, 256>
+        answer{};  // the greeting and an acknowledgement; nothing depends on it
+    while (open) {
+        const auto count = connected->read_some(answer, deadline, {});
+        if (!count) open = fail(count.error());
+    }
+    return open.error().code == Errc::timeout ? NbdServer::silent : NbdServer::left;
 }
 
 Status read_first_sector(const env::Path& socket, const std::string& export_name,

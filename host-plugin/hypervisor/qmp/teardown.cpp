@@ -16,7 +16,7 @@ using serialization::Value;
 
 // An event may be lost with the connection that waited for it: look again after this time.
 constexpr env::Nanoseconds look_again = std::chrono::milliseconds{200};
-constexpr env::Nanoseconds probe_budget = std::chrono::seconds{1};
+constexpr env::Nanoseconds leave_budget = std::chrono::seconds{3};
 
 /// The first failure of a row of steps that all have to be tried.
 class FirstFailure {
@@ -129,7 +129,13 @@ Status Teardown::resume_after_full_scratch() {
 
 // QEMU has one NBD server at most. It is ours when somebody answers on our socket.
 Status Teardown::stop_nbd_server() {
-    if (!is_nbd_server(session_.nbd_socket, deadline_.at_most(probe_budget))) return {};
+    const NbdServer server = take_leave(session_.nbd_socket, deadline_.at_most(leave_budget));
+    if (server == NbdServer::none) return {};
+    if (server == NbdServer::silent) {
+        return fail(Errc::timeout, "qmp.still_there",
+                    "the NBD server of QEMU " + session_.label +
+                        " did not end a connection in time; stopping it now could hang QEMU");
+    }
     return client_.run("nbd-server-stop", {}, deadline_);
 }
 

@@ -114,6 +114,17 @@ TEST_CASE("keeper: kill -9 of the owner is cleaned up at once, and the job folde
     CHECK_FALSE(std::filesystem::exists(world.job));
 }
 
+TEST_CASE("keeper: the job folder is made by who removes it, so that no moment leaves one") {
+    const World world;
+    std::filesystem::remove_all(world.job);
+    Owner owner = Owner::start(world.document(hour_ms));
+    CHECK(std::filesystem::exists(world.job / "keeper.log"));
+    owner.process.child.kill(SIGKILL);
+    REQUIRE(owner.keeper.ended(in(10s)));
+    CHECK(world.cleaned() == "cleaned\n");
+    CHECK_FALSE(std::filesystem::exists(world.job));
+}
+
 TEST_CASE("keeper: the owner's death counts although somebody holds its end of the pipe") {
     const World world;
     Owner owner = Owner::start(world.document(hour_ms));

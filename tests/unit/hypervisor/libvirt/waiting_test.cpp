@@ -125,7 +125,12 @@ TEST_CASE("hypervisor/libvirt/preflight: a plan is held against what the VM is n
     CHECK(id({"vda", "bad", "new"}) == "bitmap.unusable");
     CHECK(id({"vda", "gone", "new"}) == "bitmap.unusable");
     CHECK(id({"vdb", "", ""}).empty());
-    CHECK(id({"vdb", "", "new"}) == "snapshot.plan");
+    CHECK(id({"vdb", "", "new"}).empty());
+    const SnapshotPlan possible = without_impossible_bitmaps(
+        {.disks = {{"vda", "good", "new"}, {"vdb", "", "new"}}, .job_folder = {}, .point_id = {}},
+        facts);
+    CHECK(possible.disks[0].new_bitmap == "new");
+    CHECK(possible.disks[1].new_bitmap.empty());
     CHECK(id({"vdr", "", ""}) == "disk.not_found");
     facts.vm.state = VmState::shut_off;
     CHECK(id({"vda", "", ""}) == "vm.not_running");

@@ -123,6 +123,7 @@ TEST_CASE("qmp/session: the scratch backs onto the node that is copied from") {
     CHECK(*scratch_node(disk, Mode::copy_before_write)["backing"].text() == disk.root);
     CHECK(*filter_node(disk)["file"].text() == disk.root);
     CHECK(*filter_node(disk)["on-cbw-error"].text() == "break-snapshot");
+    CHECK(*filter_node(disk)["discard"].text() == "unmap");
     CHECK(*scratch_node(disk, Mode::backup_job)["backing"].text() == disk.source);
     CHECK(*view_export(disk)["node-name"].text() == disk.scratch_node);
     CHECK(view_export(session.disks[1]).count("bitmaps") == 0);
