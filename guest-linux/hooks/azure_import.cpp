@@ -103,7 +103,8 @@ private:
         return *value->boolean();
     }
 
-    Result<std::int64_t> number(const std::string& field, std::int64_t fallback) const {
+    [[nodiscard]] Result<std::int64_t> number(const std::string& field,
+                                              std::int64_t fallback) const {
         const Value* value = in_.find(field);
         if (value == nullptr) return fallback;
         if (value->integer() == nullptr || *value->integer() < 0) {
@@ -148,7 +149,7 @@ private:
         return tries;
     }
 
-    Result<std::string> arguments_of(const std::string& prefix) const {
+    [[nodiscard]] Result<std::string> arguments_of(const std::string& prefix) const {
         const std::string field = prefix + "Params";
         const Value* list = in_.find(field);
         if (list == nullptr) return std::string{};

@@ -80,6 +80,7 @@ Status StrictXml::children(const XMLElement& element, const std::vector<Child>& 
         const auto found = std::ranges::find(accepted, name, &Child::name);
         if (found == accepted.end()) {
             std::vector<std::string_view> names;
+            names.reserve(accepted.size());
             for (const Child& entry : accepted) names.push_back(entry.name);
             return wrong(child->GetLineNum(), "unknown element <" + std::string(name) + "> in <" +
                                                   element.Name() + ">; accepted: " + joined(names));

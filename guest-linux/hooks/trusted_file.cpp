@@ -34,7 +34,7 @@ unsigned u16_at(const std::array<unsigned char, acl_bytes_max>& bytes, std::size
 bool acl_lets_others_write(int fd, const char* name) {
     std::array<unsigned char, acl_bytes_max> acl{};
     const ssize_t got = ::fgetxattr(fd, name, acl.data(), acl.size());
-    if (got < 0) return errno != ENODATA && errno != EOPNOTSUPP && errno != ENOTSUP;
+    if (got < 0) return errno != ENODATA && errno != EOPNOTSUPP;
     const auto bytes = static_cast<std::size_t>(got);
     for (std::size_t at = acl_header_bytes; at + acl_entry_bytes <= bytes; at += acl_entry_bytes) {
         const unsigned tag = u16_at(acl, at);
