@@ -44,7 +44,18 @@ std::string escaped(const std::string& text) {
             out += c;
         }
     }
+    // Blanks alone between two tags would be taken for layout.
+    if (out.find_first_not_of(' ') == std::string::npos && !out.empty()) {
+        out.replace(0, 1, "&#32;");
+    }
     return out;
+}
+
+/// Text of the file on a terminal.
+std::string printable(std::string text) {
+    std::ranges::replace_if(
+        text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+    return text;
 }
 
 /// What XML cannot hold at all.
@@ -92,7 +103,8 @@ private:
         return *value->boolean();
     }
 
-    Result<std::int64_t> number(const std::string& field, std::int64_t fallback) const {
+    [[nodiscard]] Result<std::int64_t> number(const std::string& field,
+                                              std::int64_t fallback) const {
         const Value* value = in_.find(field);
         if (value == nullptr) return fallback;
         if (value->integer() == nullptr || *value->integer() < 0) {
@@ -137,17 +149,22 @@ private:
         return tries;
     }
 
-    Result<std::string> arguments_of(const std::string& prefix) const {
+    [[nodiscard]] Result<std::string> arguments_of(const std::string& prefix) const {
         const std::string field = prefix + "Params";
         const Value* list = in_.find(field);
         if (list == nullptr) return std::string{};
         if (list->array() == nullptr) return wrong(field, "a list of texts");
+        if (list->array()->size() > hook_arguments_max) {
+            return wrong(field, "at most " + std::to_string(hook_arguments_max) + " texts");
+        }
         std::string xml;
         for (const Value& item : *list->array()) {
-            if (item.text() == nullptr || !representable(*item.text())) {
-                return wrong(field, "a list of texts without control characters");
+            const std::string* text = item.text();
+            if (text == nullptr || !representable(*text) || text->size() > hook_text_bytes_max) {
+                return wrong(field, "a list of texts without control characters, each of at most " +
+                                        std::to_string(hook_text_bytes_max) + " bytes");
             }
-            xml += "<argument>" + escaped(*item.text()) + "</argument>";
+            xml += "<argument>" + escaped(*text) + "</argument>";
         }
         return xml;
     }
@@ -166,7 +183,7 @@ private:
         }
         for (const auto& [name, value] : *in_.map()) {
             if (std::ranges::find(known_fields, name) != known_fields.end()) continue;
-            note(name + " is not carried over: the extension has no such field");
+            note(printable(name) + " is not carried over: the extension has no such field");
         }
     }
 

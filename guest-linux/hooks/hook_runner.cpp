@@ -189,7 +189,9 @@ private:
 }  // namespace
 
 SystemHooks::SystemHooks(Places places, Groups groups) : places_(std::move(places)) {
-    if (groups == Groups::where_possible) groups_ = os::CgroupRoot::find(places_.group);
+    if (groups == Groups::where_possible) {
+        groups_ = os::CgroupRoot::find(places_.group, places_.cgroups);
+    }
     if (groups_.version() == os::CgroupRoot::Version::none) os::become_reaper();
 }
 
@@ -240,7 +242,7 @@ void SystemHooks::end(const Hook& hook) {
     for (const HookPhase phase : {HookPhase::abort, HookPhase::post, HookPhase::pre}) {
         kill(hook, phase);
         pens_.erase(pen_name(hook, phase));
-        os::remove_cgroup(groups_, pen_name(hook, phase));
+        groups_.drop(pen_name(hook, phase));
     }
     std::error_code ignored;  // it is emptied again before the next pre
     std::filesystem::remove_all(folder_of(hook), ignored);

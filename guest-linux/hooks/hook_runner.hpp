@@ -23,12 +23,10 @@ public:
         std::string state = hook_state_folder_default;  // a folder for each hook, begin to end
         std::string group = "stillpoint-hooks";         // holds a control group for each phase
         TrustRules trust = TrustRules::of_process();
+        os::CgroupPlaces cgroups = {};
     };
     enum class Groups { where_possible, never };
     explicit SystemHooks(Places places, Groups groups = Groups::where_possible);
-    SystemHooks(const SystemHooks&) = delete;
-    SystemHooks& operator=(const SystemHooks&) = delete;
-    ~SystemHooks() override { groups_.remove(); }
     Status begin(const Hook& hook) override;
     HookResult execute(const Order& order, os::Waiter& waiter) override;
     void kill(const Hook& hook, HookPhase phase) override;

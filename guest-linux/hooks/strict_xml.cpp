@@ -36,12 +36,19 @@ tl::unexpected<Error> StrictXml::wrong(int line, const std::string& text) const 
 }
 
 Status StrictXml::document(std::string_view xml, const Child& root) const {
+    // The parser would take it for the end, and what follows for absent.
+    if (xml.find('\0') != std::string_view::npos) return wrong(1, "there is a byte 0 in it");
     tinyxml2::XMLDocument document;
     if (document.Parse(xml.data(), xml.size()) != tinyxml2::XML_SUCCESS) {
         if (document.ErrorID() == tinyxml2::XML_ERROR_EMPTY_DOCUMENT) return {};
         return wrong(document.ErrorLineNum(), std::string("no valid XML: ") + document.ErrorStr());
     }
     const XMLElement* element = document.RootElement();
+    for (auto* node = document.FirstChild(); node != nullptr; node = node->NextSibling()) {
+        const bool plain = node->ToComment() != nullptr || node->ToDeclaration() != nullptr;
+        if (plain || node == element) continue;
+        return wrong(node->GetLineNum(), "there is more than one element in it");
+    }
     if (element == nullptr) return {};
     if (root.name != element->Name()) {
         return wrong(element->GetLineNum(), "unknown element <" + std::string(element->Name()) +
@@ -73,6 +80,7 @@ Status StrictXml::children(const XMLElement& element, const std::vector<Child>& 
         const auto found = std::ranges::find(accepted, name, &Child::name);
         if (found == accepted.end()) {
             std::vector<std::string_view> names;
+            names.reserve(accepted.size());
             for (const Child& entry : accepted) names.push_back(entry.name);
             return wrong(child->GetLineNum(), "unknown element <" + std::string(name) + "> in <" +
                                                   element.Name() + ">; accepted: " + joined(names));

@@ -1,6 +1,7 @@
 #include "hooks/trusted_file.hpp"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -33,7 +34,7 @@ unsigned u16_at(const std::array<unsigned char, acl_bytes_max>& bytes, std::size
 bool acl_lets_others_write(int fd, const char* name) {
     std::array<unsigned char, acl_bytes_max> acl{};
     const ssize_t got = ::fgetxattr(fd, name, acl.data(), acl.size());
-    if (got < 0) return errno != ENODATA && errno != EOPNOTSUPP && errno != ENOTSUP;
+    if (got < 0) return errno != ENODATA && errno != EOPNOTSUPP;
     const auto bytes = static_cast<std::size_t>(got);
     for (std::size_t at = acl_header_bytes; at + acl_entry_bytes <= bytes; at += acl_entry_bytes) {
         const unsigned tag = u16_at(acl, at);
@@ -41,6 +42,20 @@ bool acl_lets_others_write(int fd, const char* name) {
         if (named && (u16_at(acl, at + 2) & acl_write) != 0) return true;
     }
     return false;
+}
+
+/// Who opened it when its mode still allowed that may write at any time, whatever the mode says
+/// now. The kernel lends out a read lease only where nobody has; filesystems without leases cannot
+/// tell.
+bool open_for_writing(int fd) {
+    struct sigaction ignore {};
+    struct sigaction before {};
+    ignore.sa_handler = SIG_IGN;  // root may open it while the lease is held: no reason to die
+    ::sigaction(SIGIO, &ignore, &before);
+    const bool refused = ::fcntl(fd, F_SETLEASE, F_RDLCK) != 0 && errno == EAGAIN;
+    if (!refused) ::fcntl(fd, F_SETLEASE, F_UNLCK);
+    ::sigaction(SIGIO, &before, nullptr);
+    return refused;
 }
 
 tl::unexpected<Error> refuse(const std::string& part, const std::string& why, std::string remedy) {
@@ -118,6 +133,9 @@ Result<UniqueFd> open_trusted(const std::string& path, const TrustRules& rules) 
     struct stat facts {};
     if (::fstat(file.get(), &facts) != 0) return fail(os::os_error("look at " + path, errno));
     if (!S_ISREG(facts.st_mode)) return refuse(path, "is no regular file", {});
+    if (open_for_writing(file.get())) {
+        return refuse(path, "is open for writing", "see who has it open: fuser -v " + path);
+    }
     return file;
 }
 

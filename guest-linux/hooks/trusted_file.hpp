@@ -18,8 +18,9 @@ struct TrustRules {
 
 /// Opens a regular file for reading if nobody but its owner could have put it there: the file and
 /// every folder above it belong to root, and neither mode nor POSIX ACL lets anybody else write;
-/// no part of the path is a symbolic link. Each folder is opened from the one above it, so that
-/// what was judged is what is opened.
+/// no part of the path is a symbolic link, and nobody has the file open for writing, which may date
+/// from before its mode was put right (not seen on filesystems without leases). Each folder is
+/// opened from the one above it, so that what was judged is what is opened.
 /// @errors denied, id "hook.untrusted": which part, and why · not_found · io
 [[nodiscard]] Result<os::UniqueFd> open_trusted(const std::string& path, const TrustRules& rules);
 

@@ -4,8 +4,10 @@
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <sstream>
@@ -16,6 +18,7 @@ namespace {
 
 constexpr std::size_t mountinfo_bytes_max = 16u << 20;
 constexpr std::size_t procs_bytes_max = 4u << 20;
+constexpr int open_attempts = 8;  // each is lost to somebody who drops a group at that moment
 constexpr int folder_flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
 
 // linux/mount.h; the C library of the build may be older than the kernel it runs on.
@@ -79,45 +82,76 @@ std::string read_at(int folder, const char* name) {
     return read_file("/proc/self/fd/" + std::to_string(file.get()), procs_bytes_max).value_or("");
 }
 
+/// Tries it with a child, which needs no way back.
+bool can_enter(const Cgroup& group) {
+    const pid_t pid = ::fork();
+    if (pid == 0) ::_exit(group.join() == 0 ? 0 : 1);
+    int status = -1;
+    while (pid > 0 && ::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    return pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
 }  // namespace
 
-CgroupRoot CgroupRoot::find(const std::string& name) {
+CgroupRoot CgroupRoot::find(const std::string& name, const CgroupPlaces& places) {
     CgroupRoot root;
     root.name_ = name;
-    const auto attempt = [&](UniqueFd parent, Version version) {
-        if (!parent.valid()) return false;
-        root.parent_ = std::move(parent);
-        root.folder_ = make_group(root.parent_.get(), name);
-        root.version_ = root.folder_.valid() ? version : Version::none;
-        return root.folder_.valid();
-    };
     const auto mounted =
-        mounted_cgroups(read_file("/proc/self/mountinfo", mountinfo_bytes_max).value_or(""));
-    const auto attempt_mounted = [&](Version version) {
-        for (const Mounted& entry : mounted) {
-            if (entry.version != version) continue;
-            if (attempt(UniqueFd{::open(entry.path.c_str(), folder_flags)}, version)) return true;
-        }
-        return false;
+        mounted_cgroups(read_file(places.mountinfo, mountinfo_bytes_max).value_or(""));
+    const auto use_mounted = [&](Version version) {
+        return std::ranges::any_of(mounted, [&](const Mounted& entry) {
+            return entry.version == version &&
+                   root.use(UniqueFd{::open(entry.path.c_str(), folder_flags)}, version);
+        });
     };
-    if (attempt_mounted(Version::v2) || attempt(detached_cgroup2(), Version::v2)) return root;
-    attempt_mounted(Version::v1);
+    if (use_mounted(Version::v2)) return root;
+    const bool tried = places.unmounted == CgroupPlaces::Unmounted::tried;
+    if (tried && root.use(detached_cgroup2(), Version::v2)) return root;
+    use_mounted(Version::v1);
     return root;
 }
 
-void CgroupRoot::remove() const noexcept {
-    if (parent_.valid()) ::unlinkat(parent_.get(), name_.c_str(), AT_REMOVEDIR);
+/// @return whether a process of ours can enter a group there
+bool CgroupRoot::use(UniqueFd parent, Version version) {
+    if (!parent.valid()) return false;
+    parent_ = std::move(parent);
+    version_ = version;
+    const std::string attempt = "attempt." + std::to_string(::getpid());
+    const auto group = Cgroup::open(*this, attempt);
+    const bool entered = group && can_enter(*group);
+    drop(attempt);
+    if (entered) return true;
+    parent_.reset();
+    version_ = Version::none;
+    return false;
+}
+
+Result<UniqueFd> CgroupRoot::open(const std::string& name) const {
+    for (int attempt = 0; attempt < open_attempts; ++attempt) {
+        const UniqueFd all = make_group(parent_.get(), name_);
+        UniqueFd group = all.valid() ? make_group(all.get(), name) : UniqueFd{};
+        if (group.valid()) return group;
+        // Somebody has dropped the last of the others between two of these steps.
+        if (errno != ENOENT && errno != ENODEV) break;
+    }
+    return fail(os_error("make the control group " + name, errno));
+}
+
+void CgroupRoot::drop(const std::string& name) const noexcept {
+    if (!parent_.valid()) return;
+    const UniqueFd all{::openat(parent_.get(), name_.c_str(), folder_flags)};
+    if (!all.valid()) return;
+    ::unlinkat(all.get(), name.c_str(), AT_REMOVEDIR);
+    ::unlinkat(parent_.get(), name_.c_str(), AT_REMOVEDIR);
 }
 
 Result<Cgroup> Cgroup::open(const CgroupRoot& root, const std::string& name) {
     Cgroup group;
     group.version_ = root.version();
-    group.folder_ = make_group(root.fd(), name);
-    if (group.folder_.valid()) {
-        group.procs_ =
-            UniqueFd{::openat(group.folder_.get(), "cgroup.procs", O_WRONLY | O_CLOEXEC)};
-    }
-    if (!group.procs_.valid()) return fail(os_error("make the control group " + name, errno));
+    SP_ASSIGN(group.folder_, root.open(name));
+    group.procs_ = UniqueFd{::openat(group.folder_.get(), "cgroup.procs", O_WRONLY | O_CLOEXEC)};
+    if (!group.procs_.valid()) return fail(os_error("open the control group " + name, errno));
     return group;
 }
 
@@ -136,12 +170,6 @@ void Cgroup::kill() const {
     std::istringstream pids{read_at(folder_.get(), "cgroup.procs")};
     for (pid_t pid = 0; pids >> pid;) {
         if (pid > 1) ::kill(pid, SIGKILL);
-    }
-}
-
-void remove_cgroup(const CgroupRoot& root, const std::string& name) {
-    if (root.version() != CgroupRoot::Version::none) {
-        ::unlinkat(root.fd(), name.c_str(), AT_REMOVEDIR);
     }
 }
 

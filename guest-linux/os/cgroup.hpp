@@ -6,24 +6,33 @@
 
 namespace stillpoint::os {
 
-/// Where control groups of ours can be made.
+/// Where control groups are looked for.
+struct CgroupPlaces {
+    std::string mountinfo = "/proc/self/mountinfo";
+    enum class Unmounted { tried, ignored };
+    Unmounted unmounted = Unmounted::tried;  // a cgroup2 that is mounted nowhere (Linux 5.2)
+};
+
+/// Where control groups of ours can be made: all below one that is there only while it holds any.
+/// @threads one at a time; other processes may make and drop groups below the same one meanwhile
 class CgroupRoot {
 public:
     enum class Version { none, v1, v2 };
     /// Looks, in this order, for a mounted cgroup2; for one that can be had without mounting it
-    /// anywhere (Linux 5.2); for a version 1 hierarchy. Tries it: what cannot be written counts
-    /// not.
+    /// anywhere; for a version 1 hierarchy. Tries it: what a process cannot enter counts not.
     /// @param name  of the group that holds all others of ours
-    static CgroupRoot find(const std::string& name);
+    static CgroupRoot find(const std::string& name, const CgroupPlaces& places = {});
     [[nodiscard]] Version version() const { return version_; }
-    [[nodiscard]] int fd() const { return folder_.get(); }
-    /// Removes the group that holds all others, if it is empty.
-    void remove() const noexcept;
+    /// Makes a group where it is missing, and the one that holds all. @errors of that
+    [[nodiscard]] Result<UniqueFd> open(const std::string& name) const;
+    /// Removes a group, then the one that holds all: the kernel keeps what is not empty. A missing
+    /// one is nobody's error.
+    void drop(const std::string& name) const noexcept;
 
 private:
+    bool use(UniqueFd parent, Version version);
     UniqueFd parent_;
     std::string name_;
-    UniqueFd folder_;
     Version version_ = Version::none;
 };
 
@@ -44,8 +53,5 @@ private:
     UniqueFd procs_;
     CgroupRoot::Version version_ = CgroupRoot::Version::none;
 };
-
-/// Removes an empty one; a missing one is nobody's error.
-void remove_cgroup(const CgroupRoot& root, const std::string& name);
 
 }  // namespace stillpoint::os

@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -26,6 +28,22 @@ constexpr std::string_view prefix_of(Severity severity) {
             return "<3>";
     }
     return "<6>";
+}
+
+/// The kernel's log takes what it is given at once and never says that it would: poll(2) knows only
+/// of reading it. Seen on Linux 6.1; every line waited, and none was written.
+bool is_kernel_log(int fd) {
+    constexpr unsigned memory_devices = 1;
+    constexpr unsigned kmsg = 11;
+    struct stat facts {};
+    return ::fstat(fd, &facts) == 0 && S_ISCHR(facts.st_mode) &&
+           facts.st_rdev == ::makedev(memory_devices, kmsg);
+}
+
+bool has_room(int fd) {
+    // Asked first: a pipe or socket nobody reads must hold nobody up, blocking or not.
+    pollfd room{fd, POLLOUT, 0};
+    return is_kernel_log(fd) || ::poll(&room, 1, full_ms_max) != 0;
 }
 
 }  // namespace
@@ -64,9 +82,7 @@ void GuestLog::flush() {
 bool GuestLog::write(const std::string& text) const {
     std::size_t written = 0;
     while (written < text.size()) {
-        // Asked first: a pipe or socket nobody reads must hold nobody up, blocking or not.
-        pollfd room{target_, POLLOUT, 0};
-        if (::poll(&room, 1, full_ms_max) == 0) return written > 0;
+        if (!has_room(target_)) return written > 0;
         const ssize_t got = ::write(target_, text.data() + written, text.size() - written);
         if (got > 0) written += static_cast<std::size_t>(got);
         if (got >= 0 || errno == EINTR) continue;

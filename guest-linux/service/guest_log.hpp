@@ -24,7 +24,7 @@ public:
     void release();
 
 private:
-    bool write(const std::string& text) const;
+    [[nodiscard]] bool write(const std::string& text) const;
     void flush();
     int target_;
     Severity least_;

@@ -10,12 +10,12 @@ PostgreSQL, MariaDB and Redis from the distribution's packages, unpacked and nev
 import hashlib
 import os
 import pathlib
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 
+import guest_packages
 import images
 import lab
 import machine
@@ -29,7 +29,6 @@ BASICS = ["base-files", "coreutils", "dash", "grep", "sed", "util-linux", "mount
           "findutils"]
 # Of no use in a guest that nobody logs in to; LLVM alone is a third of the whole.
 LEFT_OUT = {"libllvm14", "libz3-4", "locales", "libc-l10n", "debconf", "dpkg", "systemd"}
-NOT_UNPACKED = ["usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info"]
 USERS = {"root": 0, "mysql": 104, "postgres": 105, "redis": 106, "nobody": 65534}
 PROGRAMS_MIB = 640
 DATA_MIB = {"vda": ("ext4", 448), "vdb": ("xfs", 448)}
@@ -54,27 +53,6 @@ mount -o bind /os/srv/a/stillpoint /os/var/lib/stillpoint
 """
 
 
-def offered_versions():
-    """@return "name version" of each server as apt offers it, one per line"""
-    shown = tiny_guest.run("apt-cache", "show", "--no-all-versions", *SERVERS)
-    return "\n".join(re.findall(r"^(?:Package|Version): .*", shown, re.MULTILINE))
-
-
-def wanted_packages(scratch):
-    """@return ["name=version"] of all that a machine with nothing installed would need"""
-    (scratch / "status").touch()
-    listed = tiny_guest.run(
-        "apt-get", "-qq", "--print-uris", "--no-install-recommends", "-o",
-        f"Dir::State::status={scratch}/status", "-o", f"Dir::Cache={scratch}/cache", "-o",
-        "Debug::NoLocking=1", "install", *SERVERS, *BASICS)
-    packages = []
-    for line in listed.splitlines():
-        name, version = line.split()[1].split("_")[:2]
-        if name not in LEFT_OUT:
-            packages.append(f"{name}={version.replace('%3a', ':')}")
-    return packages
-
-
 def write_accounts(root):
     lines = [f"{name}:x:{number}:{number}::/:/bin/sh" for name, number in USERS.items()]
     (root / "etc/passwd").write_text("\n".join(lines) + "\n")
@@ -86,15 +64,7 @@ def build_programs(target):
     """Makes the disk of programs: an ext4 that nothing will ever write to."""
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
-        os.chmod(scratch, 0o755)  # apt's own user looks into it
-        debs, root = scratch / "debs", scratch / "root"
-        debs.mkdir()
-        root.mkdir()
-        tiny_guest.run("apt-get", "-qq", "download", *wanted_packages(scratch), cwd=debs)
-        for deb in sorted(debs.iterdir()):
-            tiny_guest.run("dpkg-deb", "-x", str(deb), str(root))
-        for folder in NOT_UNPACKED:
-            shutil.rmtree(root / folder, ignore_errors=True)
+        root = guest_packages.unpack(scratch, [*SERVERS, *BASICS], LEFT_OUT)
         for folder in ("lab", "etc/stillpoint", "var/lib/stillpoint", "srv/a", "srv/b"):
             (root / folder).mkdir(parents=True, exist_ok=True)
         shutil.rmtree(root / "var/run", ignore_errors=True)
@@ -114,21 +84,14 @@ def build_programs(target):
 def base():
     """Builds what is missing. Call it before lab.enter(), because it needs the network.
     @return the folder of the cached disk; raises RuntimeError when it cannot be made"""
-    try:
-        versions = offered_versions()
-    except RuntimeError:
-        tiny_guest.run("apt-get", "update")
-        versions = offered_versions()
-    recipe = versions.encode() + pathlib.Path(__file__).read_bytes()
+    versions = guest_packages.with_fresh_lists(lambda: guest_packages.offered_versions(SERVERS))
+    recipe = b"".join([versions.encode(), pathlib.Path(__file__).read_bytes(),
+                       pathlib.Path(guest_packages.__file__).read_bytes()])
     folder = tiny_guest.cache_folder() / ("databases-" + hashlib.sha256(recipe).hexdigest()[:12])
     with tiny_guest.locked(tiny_guest.cache_folder() / "databases.lock"):
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "programs.raw").exists():
-            try:
-                build_programs(folder / "programs.raw")
-            except RuntimeError:  # a package list older than the mirror
-                tiny_guest.run("apt-get", "update")
-                build_programs(folder / "programs.raw")
+            guest_packages.with_fresh_lists(lambda: build_programs(folder / "programs.raw"))
             (folder / "versions").write_text(versions + "\n")
     return folder
 

@@ -11,6 +11,8 @@ import subprocess
 import time
 import unittest
 
+import guest_agent
+import guest_packages
 import images
 import lab
 import machine
@@ -26,6 +28,12 @@ WINDOW_S = 0.8  # of prepare, freeze and a short hold, in which the kills are sp
 STACK_MIB, BTRFS_MIB = 420, 256
 BUDGET_S, SLACK_S = 5, 1
 TOOLS = ("dmsetup", "mkfs.xfs", "mkfs.ext4", "mkfs.btrfs", "btrfs")
+PACKAGED = (guest_agent.PROGRAM, "sbin/lvm", "sbin/cryptsetup")
+# Without udev the tools make the names in /dev themselves.
+LVM_CONF = b"""activation { udev_sync = 0 udev_rules = 0 }
+devices { obtain_device_list_from_udev = 0 }
+backup { backup = 0 archive = 0 }
+"""
 LOAD = 'for module in /lab/more/{}/*.ko; do insmod "$module" 2>/dev/null; done; '
 
 
@@ -45,10 +53,15 @@ class Hard(unittest.TestCase):
                  blank(cls.place, "vdc", STACK_MIB), blank(cls.place, "vdd", BTRFS_MIB)]
         listener = cls.place.folder / "perm_listener"
         images.must("strip", "-o", listener, lab.build_folder() / "tests/vm/guest/perm_listener")
-        files = {"lab/bin/perm_listener": listener,
+        packaged = guest_packages.files(*PACKAGED)
+        cls.tools |= {path.rpartition("/")[2]: packaged.get(f"lab/bin/{path.rpartition('/')[2]}")
+                      for path in PACKAGED}
+        files = {"lab/bin/perm_listener": listener, "etc/lvm/lvm.conf": LVM_CONF,
                  **tiny_guest.extra_modules(*tiny_guest.EXTRA_MODULES),
-                 **tiny_guest.with_libraries(*filter(None, cls.tools.values()))}
+                 **tiny_guest.with_libraries(*filter(None, map(shutil.which, TOOLS))), **packaged}
         cls.vm = writing_guest.start(cls.place, disks, files=files, memory_mib=384,
+                                     extra=guest_agent.GuestAgent.device(
+                                         cls.place.vm_folder("guest")),
                                      main=writing_guest.EXTENSION)
         cls.addClassCleanup(lambda: print(cls.vm.run("tail -n 60 /run/stillpoint-guest.log"))
                             if cls.vm.process.poll() is None else None)
@@ -93,32 +106,37 @@ class Hard(unittest.TestCase):
         return frozen
 
     def test_loop_on_xfs_on_lvm_on_luks(self):
-        """Device-mapper's linear on its crypt, which is what LVM on LUKS is to the kernel."""
-        self.need("dmsetup", "mkfs.xfs", "mkfs.ext4", aes_generic="true", ecb="true", xts="true",
+        """Real LUKS2 by cryptsetup below a real volume group."""
+        self.need("dmsetup", "mkfs.xfs", "mkfs.ext4", "lvm", "cryptsetup", aes_generic="true",
+                  ecb="true", xts="true", algif_skcipher="true",
                   dm_mod="test -e /sys/class/misc/device-mapper",
                   dm_crypt="dmsetup targets | grep -q crypt")
-        key = "0123456789abcdef" * 8
-        self.vm.run(f"""set -e; mkdir -p /mnt/c /mnt/d
-            n=$(cat /sys/class/block/vdc/size)
-            crypt="crypt aes-xts-plain64 {key} 0 /dev/vdc 0"
-            dmsetup create luks --noudevsync --table "0 $n $crypt"
-            dmsetup create lv --noudevsync --table "0 $n linear /dev/dm-0 0"
-            mkfs.xfs -q -f /dev/dm-1; mount -t xfs /dev/dm-1 /mnt/c
+        self.vm.run("""set -e; export DM_DISABLE_UDEV=1; mkdir -p /mnt/c /mnt/d
+            printf secret >/run/key
+            cryptsetup luksFormat --batch-mode --pbkdf pbkdf2 --pbkdf-force-iterations 1000 \
+                --cipher aes-xts-plain64 --key-file /run/key /dev/vdc
+            cryptsetup open --key-file /run/key /dev/vdc luks
+            lvm pvcreate -q /dev/mapper/luks; lvm vgcreate -q vg /dev/mapper/luks
+            lvm lvcreate -q -n lv -l 100%FREE vg
+            mkfs.xfs -q -f /dev/mapper/vg-lv; mount -t xfs /dev/mapper/vg-lv /mnt/c
             dd if=/dev/zero of=/mnt/c/image bs=1M count=0 seek=48 2>/dev/null
             mkfs.ext4 -q -F /mnt/c/image; mount -o loop /mnt/c/image /mnt/d""")
         try:
+            kinds = self.vm.run("cat /sys/class/block/dm-*/dm/uuid")
+            self.assertRegex(kinds, r"CRYPT-LUKS2-(.|\n)*LVM-")
             plan = self.vm.run("stillpoint-guest plan")
             self.assertRegex(plan, r"freeze  /mnt/d .*level 1\n")
             self.vm.run("for i in $(seq 50); do echo x >/mnt/d/f$i; echo y >/mnt/c/f$i; done")
             for _ in range(3):
                 self.held("/mnt/a", "/mnt/b", "/mnt/c", "/mnt/d")
             self.writable("/mnt/c", "/mnt/d")
-            self.vm.run("dmsetup suspend lv --noudevsync")
+            self.vm.run("dmsetup suspend vg-lv --noudevsync")
             status, _ = self.vm.run("stillpoint-guest plan", check=False)
             self.assertEqual(status, 1)  # somebody works on it: refused, not hung
         finally:
-            self.vm.run("dmsetup resume lv --noudevsync; umount /mnt/d; umount /mnt/c; "
-                        "dmsetup remove lv; dmsetup remove luks", check=False)
+            self.vm.run("export DM_DISABLE_UDEV=1; dmsetup resume vg-lv --noudevsync; "
+                        "umount /mnt/d; umount /mnt/c; lvm vgchange -q -an vg; "
+                        "cryptsetup close luks", check=False)
 
     def test_three_hundred_bind_mounts(self):
         self.vm.run("for i in $(seq 300); do mkdir -p /run/b/$i && "
@@ -226,6 +244,55 @@ class Hard(unittest.TestCase):
             self.vm.run("fsfreeze --unfreeze /mnt/b")
         self.held("/mnt/a", "/mnt/b")
 
+    def backup(self):
+        """@return the point of a backup that warns"""
+        user = product.Stillpoint(self.place, greet_seconds=product.GREET_SECONDS)
+        if not user.vault.exists():
+            user.init()
+        return user.backup(product.access_of(self.vm), expect=3)
+
+    def test_qemu_ga_froze_first(self):
+        """The real one: what it holds is named, lowers the level and is its own to thaw."""
+        self.need("qemu-ga")
+        with guest_agent.GuestAgent(self.vm) as other:
+            self.assertEqual(other.ask("guest-fsfreeze-freeze-list", mountpoints=["/mnt/b"]), 1)
+            evidence = self.held("/mnt/a")
+            self.assertFalse(evidence["/mnt/b"]["quiesced"])
+            self.assertEqual(evidence["/mnt/b"]["note"], "is frozen by somebody else")
+            self.assertEqual(other.ask("guest-fsfreeze-status"), "frozen")
+            self.assertEqual(other.ask("guest-fsfreeze-thaw"), 1)
+
+            self.assertEqual(other.ask("guest-fsfreeze-freeze"), 2)
+            point = self.backup()
+            self.assertEqual(point["level"], "crash")
+            self.assertIn("freeze.foreign", json.dumps(point["warnings"]))
+            # Fails to count two if one of them had been thawed by us.
+            self.assertEqual(other.ask("guest-fsfreeze-thaw"), 2)
+        self.assertEqual(self.left_frozen(), [])
+        self.held("/mnt/a", "/mnt/b")
+
+    def test_qemu_ga_asks_while_we_hold(self):
+        """Its freeze changes nothing of ours; its thaw does, and then nothing is claimed."""
+        self.need("qemu-ga")
+        with guest_agent.GuestAgent(self.vm) as other:
+            for thaws in (False, True):
+                with self.subTest(thaws=thaws), subprocess.Popen(
+                        [lab.build_folder() / "tests/vm/guest_talk", self.vm.guest_socket,
+                         "prepare", "freeze:8000", "hold:2500", "thaw", "finish"],
+                        stdout=subprocess.PIPE, text=True) as talking:
+                    lines = [talking.stdout.readline() for _ in range(3)]
+                    self.assertIn("Frozen", lines[2])
+                    self.assertEqual(other.ask("guest-fsfreeze-freeze"), 0)  # all were busy
+                    if thaws:
+                        other.ask("guest-fsfreeze-thaw")
+                    said = test_guest.bodies(
+                        [(0, json.loads(line.partition(" ")[2])) for line in talking.stdout])
+                    self.assertEqual(said["Thawed"]["held"], not thaws)
+                    if not thaws:
+                        self.assertEqual(other.ask("guest-fsfreeze-thaw"), 0)
+                self.assertEqual(self.left_frozen(), [])
+        self.held("/mnt/a", "/mnt/b")
+
     def test_a_scanner_that_logs_to_what_is_frozen(self):
         self.vm.run("touch /mnt/a/victim; perm_listener /mnt/a /mnt/a/scan.log 3000 "
                     ">/run/listener 2>&1 & n=0; while ! grep -q listening /run/listener && "
@@ -322,5 +389,5 @@ class Hard(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    lab.enter()
+    guest_packages.enter()
     unittest.main(verbosity=2)

@@ -6,6 +6,8 @@ import threading
 import time
 import unittest
 
+import guest_packages
+import images
 import lab
 import product
 import writing_guest
@@ -17,6 +19,8 @@ STATE = """
 chmod 755 / /etc
 mkdir -p /mnt/a/var /var/lib/stillpoint && mount --bind /mnt/a/var /var/lib/stillpoint
 """
+EVIL = "#!/bin/sh\\ntouch /run/evil\\n"  # as printf takes it
+WRITABLE = "is writable by its group or by others"
 NOTE = ('#!/bin/sh\nprintf "%s " "$STILLPOINT_PHASE${STILLPOINT_RESULT:+-$STILLPOINT_RESULT}"'
         ' >>/mnt/a/record; sync\n')
 
@@ -49,8 +53,13 @@ class HookMatrix(unittest.TestCase):
     def boot(cls, name, files=None):
         accounts = {"etc/passwd": b"root:x:0:0::/:/bin/sh\napp:x:1000:1000::/:/bin/sh\n",
                     "etc/group": b"root:x:0:\napp:x:1000:\nextra:x:1001:app\n"}
+        old_kernel = cls.place.folder / "old_kernel"
+        images.must("strip", "-o", old_kernel, lab.build_folder() / "tests/vm/guest/old_kernel")
+        packaged = guest_packages.files("bin/setfacl")
+        cls.acls = bool(packaged)
         cls.vm = writing_guest.start(cls.place, cls.disks, name=name,
-                                     files={**accounts, **(files or {})},
+                                     files={"lab/bin/old_kernel": old_kernel, **accounts,
+                                            **packaged, **(files or {})},
                                      main=STATE + writing_guest.EXTENSION)
 
     def setUp(self):
@@ -83,11 +92,11 @@ class HookMatrix(unittest.TestCase):
         """One session without a freeze. @return the evidence of its only pre"""
         return self.session("finish")["Prepared"]["evidence"][0]
 
-    def restart(self, signal="9"):
+    def restart(self, signal="9", within=""):
         """Kills the agent and starts it again; @return its first Welcome"""
         self.vm.run(f"kill -{signal} $(pidof stillpoint-guest); while pidof stillpoint-guest; "
                     "do :; done")
-        self.vm.run(writing_guest.EXTENSION)
+        self.vm.run(writing_guest.EXTENSION.replace("/lab/bin/", within + " /lab/bin/", 1))
         return bodies(talk(self.vm))["Welcome"]
 
     def test_order_and_environment(self):
@@ -216,40 +225,156 @@ class HookMatrix(unittest.TestCase):
         self.assertEqual(self.record(), ["pre"])
         self.vm.run("rm /var/lib/stillpoint/hooks.journal.damaged")
 
+    def test_no_control_group_stays_behind(self):
+        self.vm.run("mkdir -p /run/cg && mount -t cgroup2 cg /run/cg")
+        try:
+            self.hook("10-a", "cat /proc/self/cgroup >/run/where; setsid sleep 1004 >/dev/null &")
+            for _ in range(2):
+                self.session("finish")
+                self.assertIn("0::/stillpoint-hooks/10-a.pre", self.vm.run("cat /run/where"))
+                self.vm.run("! ls -d /run/cg/stillpoint-hooks")
+        finally:
+            self.vm.run("umount /run/cg")
+
+    def check_old_kernel(self, group):
+        """What gets away dies, at a timeout and after kill -9; what holds still is left alone.
+        @param group the regular expression that a hook finds in its /proc/self/cgroup"""
+        self.restart(within="/lab/bin/old_kernel")
+        self.hook("10-a", "cat /proc/self/cgroup >/run/where; trap '' TERM; "
+                  "(setsid sh -c 'setsid sleep 1001 & sleep 1002' &); sleep 1003",
+                  pre_attributes="timeout='1s'")
+        self.assertEqual(self.pre_evidence()["note"], "killed at its timeout")
+        self.assertRegex(self.vm.run("cat /run/where"), group)
+        self.vm.run("! pidof sleep")
+        self.hook("10-a", "setsid sleep 1004 >/dev/null 2>&1 &",
+                  abort="pidof sleep >/dev/null && printf 'held '>>/mnt/a/record")
+        self.hook("20-b", "kill -9 $(pidof stillpoint-guest); sleep 1005")
+        self.vm.run("rm /mnt/a/record")
+        talk(self.vm, "prepare-application", check=False)
+        self.wait_record(["pre", "pre"])
+        self.vm.run(writing_guest.EXTENSION.replace("/lab/", "/lab/bin/old_kernel /lab/", 1))
+        welcome = bodies(talk(self.vm))["Welcome"]
+        self.assertEqual(self.record(),
+                         ["pre", "pre", "abort-aborted", "abort-aborted", "held"])
+        self.assertEqual(welcome["journal"],
+                         "recovered: 20-b: abort succeeded; 10-a: abort succeeded;")
+        self.vm.run("! pidof sleep")
+
+    def test_control_groups_of_version_1(self):
+        """As under a kernel that has no other: a hierarchy such as systemd's own."""
+        self.vm.run("mkdir -p /run/v1 && mount -t cgroup -o none,name=systemd v1 /run/v1")
+        try:
+            self.check_old_kernel(r"name=systemd:/stillpoint-hooks/10-a.pre\n")
+            self.vm.run("! ls -d /run/v1/stillpoint-hooks")
+        finally:
+            self.vm.run("umount -l /run/v1")  # the extension holds it open
+            self.restart()
+
+    def test_no_control_groups_at_all(self):
+        try:
+            self.check_old_kernel(r"^[^-]*$")  # no stillpoint-hooks
+        finally:
+            self.restart()
+
+    def attack(self, opened, attempt, why):
+        """Somebody made a mistake, and an unprivileged user makes use of it."""
+        with self.subTest(opened=opened):
+            self.vm.run("chmod 755 /etc/stillpoint; rm -rf /etc/stillpoint/hooks.d "
+                        "/etc/stillpoint/old /run/own /run/swap /run/real")
+            self.setUp()
+            self.hook()
+            self.vm.run(opened)
+            attempts(self.vm, attempt)
+            evidence = self.pre_evidence()
+            self.assertFalse(evidence["quiesced"])
+            self.assertEqual(evidence["executions"], 0)
+            self.assertIn(why, evidence["note"])
+            self.assertEqual(self.record(), [])
+            self.vm.run("! ls /run/evil")
+
     def test_what_an_unprivileged_user_can_try(self):
-        evil = "#!/bin/sh\\ntouch /run/evil\\n"
-        for opened, attack, why in (
-                (f"chmod 777 {HOOKS}/10-a", f"cd {HOOKS}/10-a; rm -f pre; printf \"{evil}\" >pre;"
-                 " chmod 755 pre", "is writable by its group or by others"),
-                (f"chmod 757 {HOOKS}/10-a/pre", f"printf \"{evil}\" >{HOOKS}/10-a/pre",
-                 "is writable by its group or by others"),
-                (f"chown 1000 {HOOKS}/10-a/pre", f"printf \"{evil}\" >{HOOKS}/10-a/pre",
-                 "does not belong to root"),
+        overwrite = f"printf \"{EVIL}\" >{HOOKS}/10-a/pre"
+        replace = f"cd {HOOKS}/10-a; rm -f pre; printf \"{EVIL}\" >pre; chmod 755 pre"
+        for opened, attempt, why in (
+                (f"chmod 777 {HOOKS}/10-a", replace, WRITABLE),
+                (f"chmod 757 {HOOKS}/10-a/pre", overwrite, WRITABLE),
+                (f"chgrp 1000 {HOOKS}/10-a/pre; chmod 775 {HOOKS}/10-a/pre", overwrite, WRITABLE),
+                (f"chown 1000 {HOOKS}/10-a/pre", overwrite, "does not belong to root"),
                 (f"chmod 777 {HOOKS}", f"cd {HOOKS}; mv 10-a old; mkdir 10-a; cp old/* 10-a;"
-                 f" rm -f 10-a/pre; printf \"{evil}\" >10-a/pre; chmod 755 10-a/pre",
-                 "is writable by its group or by others"),
+                 f" rm -f 10-a/pre; printf \"{EVIL}\" >10-a/pre; chmod 755 10-a/pre", WRITABLE),
                 ("chmod 777 /etc/stillpoint; mkdir -m 777 /run/own",
                  "cd /run/own; mkdir 10-a; mv /etc/stillpoint/hooks.d /etc/stillpoint/old;"
-                 " ln -s /run/own /etc/stillpoint/hooks.d",
-                 "is writable by its group or by others"),
+                 " ln -s /run/own /etc/stillpoint/hooks.d", WRITABLE),
                 (f"mv {HOOKS}/10-a /run/real; mkdir -m 777 /run/swap; ln -s /run/swap/dir"
                  f" {HOOKS}/10-a", "ln -s /run/real /run/swap/dir", "is a symbolic link"),
+                (f"mkdir -m 777 /run/swap; ln -sf /run/swap/file {HOOKS}/10-a/pre",
+                 f"cd /run/swap; printf \"{EVIL}\" >file; chmod 755 file", "is a symbolic link"),
+                ("mkdir -m 1777 /run/own; "
+                 f"sed -i \"s|'pre'|'/run/own/pre'|\" {HOOKS}/10-a/hook.xml",
+                 f"cd /run/own; printf \"{EVIL}\" >pre; chmod 755 pre", WRITABLE),
                 (f"chown 1000 {HOOKS}/10-a/hook.xml", f"sed -i s/pre/post/ {HOOKS}/10-a/hook.xml",
                  "does not belong to root")):
-            with self.subTest(opened=opened):
-                self.vm.run("chmod 755 /etc/stillpoint; rm -rf /etc/stillpoint/hooks.d "
-                            "/etc/stillpoint/old /run/own /run/swap /run/real")
+            self.attack(opened, attempt, why)
+        self.vm.run("chmod 755 /etc/stillpoint; rm -rf /etc/stillpoint/hooks.d")
+
+    def test_what_an_acl_lets_an_unprivileged_user_try(self):
+        if not self.acls:
+            self.skipTest("not here: setfacl")
+        overwrite = f"printf \"{EVIL}\" >{HOOKS}/10-a/pre"
+        replace = f"cd {HOOKS}/10-a; rm -f pre; printf \"{EVIL}\" >pre; chmod 755 pre"
+        acl = "has an ACL that lets others write"
+        # An ACL that is in force shows in the mode: its mask stands where the group's bits are.
+        for who, mask, why in (("u", "rwx", WRITABLE), ("g", "rwx", WRITABLE),
+                               ("u", "r-x", acl), ("g", "r-x", acl)):
+            for part, attempt in ((f"{HOOKS}/10-a/pre", overwrite), (f"{HOOKS}/10-a", replace),
+                                  (f"{HOOKS}/10-a/hook.xml", f": >{HOOKS}/10-a/hook.xml")):
+                self.attack(f"setfacl -m {who}:1000:rwx,m::{mask} {part}", attempt, why)
+
+    def test_a_hook_swapped_between_check_and_execution(self):
+        """The journal's disk stands still, so that the hook waits when it has been judged and not
+        yet executed; meanwhile its folder is opened to everybody, and everybody comes."""
+        self.hook()
+        self.vm.run("fsfreeze --freeze /mnt/a")
+        said = {}
+        asking = threading.Thread(target=lambda: said.update(self.session("finish")))
+        asking.start()
+        try:
+            self.vm.run("n=0; while ! grep -q '^State:.D' /proc/[0-9]*/status && "
+                        "[ $n -lt 300 ]; do usleep 50000; n=$((n+1)); done; [ $n -lt 300 ]")
+            self.vm.run(f"chmod 777 {HOOKS}/10-a")
+            attempts(self.vm, f"cd {HOOKS}/10-a; for f in pre post; do mv $f true-$f; "
+                     f"printf \"{EVIL}\" >$f; chmod 755 $f; done")
+            self.vm.run(f"grep -q evil {HOOKS}/10-a/pre")
+        finally:
+            self.vm.run("fsfreeze --unfreeze /mnt/a")
+            asking.join()
+        pre, post = said["Prepared"]["evidence"][0], said["Finished"]["evidence"][0]
+        self.assertEqual((pre["quiesced"], pre["executions"]), (True, 1))
+        self.assertEqual((post["quiesced"], post["executions"]), (False, 0))
+        self.assertIn(WRITABLE, post["note"])
+        self.assertEqual(self.record(), ["pre"])
+        self.vm.run("! ls /run/evil")
+
+    def test_a_file_that_somebody_has_kept_open(self):
+        """Opened for writing when its mode allowed it; the mode was put right since."""
+        for file in ("pre", "hook.xml"):
+            with self.subTest(file=file):
                 self.setUp()
                 self.hook()
-                self.vm.run(opened)
-                attempts(self.vm, attack)
-                evidence = self.pre_evidence()
-                self.assertFalse(evidence["quiesced"])
-                self.assertEqual(evidence["executions"], 0)
-                self.assertIn(why, evidence["note"])
-                self.assertEqual(self.record(), [])
-                self.vm.run("! ls /run/evil")
-        self.vm.run("chmod 755 /etc/stillpoint; rm -rf /etc/stillpoint/hooks.d")
+                path = f"{HOOKS}/10-a/{file}"
+                self.vm.run(f"chmod 777 {path}; mkdir -m 777 /run/own; start-stop-daemon -S -b "
+                            f"-c 1000:1000 -x /bin/sh -- -c 'exec 3>>{path}; : >/run/own/kept; "
+                            "exec sleep 1006'; while [ ! -e /run/own/kept ]; do :; done; "
+                            f"chmod 755 {path}")
+                try:
+                    evidence = self.pre_evidence()
+                    self.assertEqual((evidence["quiesced"], evidence["executions"]), (False, 0))
+                    self.assertIn("is open for writing", evidence["note"])
+                    self.assertEqual(self.record(), [])
+                finally:
+                    self.vm.run("kill $(pidof sleep); while pidof sleep; do :; done; "
+                                "rm -r /run/own")
+                self.assertTrue(self.pre_evidence()["quiesced"])
 
     def test_what_a_backup_makes_of_it(self):
         stillpoint = product.Stillpoint(self.place, greet_seconds=product.GREET_SECONDS)
@@ -306,5 +431,5 @@ class HookMatrix(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    lab.enter()
+    guest_packages.enter()
     unittest.main(verbosity=2)

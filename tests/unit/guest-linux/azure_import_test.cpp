@@ -77,6 +77,15 @@ TEST_CASE("guest-linux/import: what a failure means is kept") {
     CHECK(imported(with(R"("preScriptNoOfRetries":99)")).pre.tries == hook_tries_max);
 }
 
+TEST_CASE("guest-linux/import: odd arguments arrive as they are, names do not break the notes") {
+    const Hook hook = imported(
+        R"({"preScriptLocation":"/a","postScriptLocation":"/b",
+            "preScriptParams":[" ","  ",""," x "]})");
+    CHECK(hook.pre.arguments == std::vector<std::string>{" ", "  ", "", " x "});
+    CHECK(noted(R"({"preScriptLocation":"/a","postScriptLocation":"/b","x\n\u001by":1})",
+                "x??y is not carried over"));
+}
+
 TEST_CASE("guest-linux/import: wrong files are refused with the field's name") {
     const auto refused = [](std::string_view json, std::string_view part) {
         const auto result = import_azure(json);
@@ -93,5 +102,13 @@ TEST_CASE("guest-linux/import: wrong files are refused with the field's name") {
     CHECK(refused(R"({"preScriptLocation":"/a","timeoutInSeconds":"30"})", "timeoutInSeconds"));
     CHECK(refused(R"({"preScriptLocation":"/a","preScriptParams":[1]})", "preScriptParams"));
     CHECK(refused(R"({"preScriptLocation":"/a","preScriptParams":["\u0001"]})", "preScriptParams"));
+    const auto with_arguments = [](const std::string& list) {
+        return R"({"preScriptLocation":"/a","preScriptParams":[)" + list + "]}";
+    };
+    std::string many = "\"\"";
+    for (std::size_t i = 0; i < hook_arguments_max; ++i) many += ",\"\"";
+    CHECK(refused(with_arguments(many), "at most 64 texts"));
+    CHECK(refused(with_arguments("\"" + std::string(hook_text_bytes_max + 1, 'a') + "\""),
+                  "at most 4096 bytes"));
     CHECK(refused(R"({"fsFreezeEnabled":"yes"})", "fsFreezeEnabled"));
 }

@@ -99,6 +99,16 @@ TEST_CASE("guest-linux/hook-file: errors name file, line and what is accepted") 
     CHECK(refused("<hook><pre command='p'/><environment name='A'/></hook>", "needs a value"));
 }
 
+TEST_CASE("guest-linux/hook-file: nothing that is written is passed over") {
+    const std::string hook = "<?xml version='1.0'?><!-- a --><hook><pre command='p'/></hook>";
+    CHECK(parse(hook + "\n<!-- b -->\n"));
+    CHECK(refused(hook + "\n<hook><pre command='q'/></hook>", "h.xml:2: there is more than one"));
+    CHECK(refused(hook + "<!DOCTYPE x>", "there is more than one element"));
+    CHECK(refused(hook + std::string(1, '\0') + "<!-- c -->", "a byte 0"));
+    CHECK(refused("<hook><pre command='p' command='q'/></hook>", "no valid XML"));
+    CHECK(refused("<hook><pre command='p'/></hook>x", "h.xml:1: "));
+}
+
 TEST_CASE("guest-linux/hook-file: numbers and sizes have limits") {
     const auto with_arguments = [](int count) {
         return "<hook><pre command='p'>" + repeated("<argument>a</argument>", count) +

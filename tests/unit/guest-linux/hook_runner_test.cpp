@@ -3,11 +3,14 @@
 #include <doctest/doctest.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "os/fd.hpp"
 
@@ -18,14 +21,43 @@ namespace fs = std::filesystem;
 
 namespace {
 
+/// Where a hook's processes are kept together; what a machine has not got falls back to descent.
+enum class Pens { best, version_1, descent };
+constexpr std::array all_pens{Pens::best, Pens::version_1, Pens::descent};
+
 struct Scripts {
-    using Groups = SystemHooks::Groups;
-    explicit Scripts(Groups groups = Groups::where_possible)
+    explicit Scripts(Pens kept = Pens::best)
         : folder(make_folder()),
-          system({folder / "state", folder.filename(), {::geteuid(), folder}}, groups) {
+          pens(kept),
+          system(places(), kept == Pens::descent ? Groups::never : Groups::where_possible) {
         hook.name = "10-test";
         hook.folder = folder;
         REQUIRE(system.begin(hook));
+    }
+    using Groups = SystemHooks::Groups;
+    [[nodiscard]] SystemHooks::Places places() const {
+        SystemHooks::Places places{folder / "state", folder.filename(), {::geteuid(), folder}, {}};
+        if (pens != Pens::version_1) return places;
+        places.cgroups = {folder / "mountinfo", os::CgroupPlaces::Unmounted::ignored};
+        std::ifstream all{"/proc/self/mountinfo"};
+        std::ofstream kept{places.cgroups.mountinfo};
+        for (std::string line; std::getline(all, line);) {
+            if (line.find(" - cgroup ") != std::string::npos) kept << line << '\n';
+        }
+        return places;
+    }
+    /// What is left of our control groups, in every hierarchy.
+    [[nodiscard]] std::vector<fs::path> groups_left() const {
+        std::vector<fs::path> left;
+        std::ifstream all{"/proc/self/mountinfo"};
+        for (std::string line; std::getline(all, line);) {
+            if (line.find(" - cgroup") == std::string::npos) continue;
+            std::istringstream words{line};
+            std::string path;
+            for (int i = 0; i < 5; ++i) words >> path;
+            if (fs::exists(path / folder.filename())) left.push_back(path / folder.filename());
+        }
+        return left;
     }
     static fs::path make_folder() {
         std::string name = fs::temp_directory_path() / "stillpoint-hook-XXXXXX";
@@ -60,6 +92,7 @@ struct Scripts {
     }
 
     fs::path folder;
+    Pens pens;
     Hook hook;
     SystemHooks system;
     os::PlainWaiter waiter;
@@ -137,9 +170,9 @@ TEST_CASE("guest-linux/hook: clean environment, no input, own session, arguments
 }
 
 TEST_CASE("guest-linux/hook: at the timeout everything it started dies, however it got away") {
-    for (const auto groups : {SystemHooks::Groups::where_possible, SystemHooks::Groups::never}) {
-        CAPTURE(static_cast<int>(groups));
-        Scripts scripts{groups};
+    for (const Pens pens : all_pens) {
+        CAPTURE(static_cast<int>(pens));
+        Scripts scripts{pens};
         const std::string pids = scripts.folder / "pids";
         const HookResult late = scripts.run(
             scripts.script("trap '' TERM; setsid sh -c 'trap \"\" TERM; sleep 60 & echo $! $$ >>" +
@@ -159,8 +192,8 @@ TEST_CASE("guest-linux/hook: at the timeout everything it started dies, however 
 }
 
 TEST_CASE("guest-linux/hook: what a failed try leaves running dies before the next") {
-    for (const auto groups : {SystemHooks::Groups::where_possible, SystemHooks::Groups::never}) {
-        Scripts scripts{groups};
+    for (const Pens pens : all_pens) {
+        Scripts scripts{pens};
         const std::string pids = scripts.folder / "pids";
         CHECK(
             scripts.run(scripts.script("setsid sleep 60 & echo $! >" + pids + "; exit 3")).status ==
@@ -173,9 +206,9 @@ TEST_CASE("guest-linux/hook: what a failed try leaves running dies before the ne
 }
 
 TEST_CASE("guest-linux/hook: a pre's helper outlives a failed post and dies with the hook's end") {
-    for (const auto groups : {SystemHooks::Groups::where_possible, SystemHooks::Groups::never}) {
-        CAPTURE(static_cast<int>(groups));
-        Scripts scripts{groups};
+    for (const Pens pens : all_pens) {
+        CAPTURE(static_cast<int>(pens));
+        Scripts scripts{pens};
         const std::string pids = scripts.folder / "pids";
         CHECK(scripts.run(scripts.script("setsid sleep 60 & echo $! >" + pids)).succeeded());
         pid_t helper = 0;
@@ -193,17 +226,56 @@ TEST_CASE("guest-linux/hook: a pre's helper outlives a failed post and dies with
 }
 
 TEST_CASE("guest-linux/hook: a later life of the program finds what an earlier one left") {
-    for (const auto groups : {SystemHooks::Groups::where_possible, SystemHooks::Groups::never}) {
-        Scripts scripts{groups};
+    for (const Pens pens : all_pens) {
+        Scripts scripts{pens};
         const std::string pids = scripts.folder / "pids";
         CHECK(scripts.run(scripts.script("setsid sleep 60 & echo $! >" + pids)).succeeded());
         pid_t helper = 0;
         std::ifstream{pids} >> helper;
-        SystemHooks later{{scripts.folder / "state", scripts.folder.filename(), {}}, groups};
+        SystemHooks later{scripts.places(), pens == Pens::descent
+                                                ? SystemHooks::Groups::never
+                                                : SystemHooks::Groups::where_possible};
         CHECK(later.running(scripts.hook, HookPhase::pre));
         later.kill(scripts.hook, HookPhase::pre);
         CHECK(gone(helper));
     }
+}
+
+TEST_CASE("guest-linux/hook: no control group outlives the hook it was made for") {
+    for (const Pens pens : all_pens) {
+        CAPTURE(static_cast<int>(pens));
+        Scripts scripts{pens};
+        CHECK(scripts.groups_left().empty());
+        CHECK(scripts.run(scripts.script("setsid sleep 60 &")).succeeded());
+        CHECK(scripts.system.running(scripts.hook, HookPhase::pre));
+        scripts.system.end(scripts.hook);
+        CHECK(scripts.groups_left().empty());
+    }
+}
+
+TEST_CASE("guest-linux/hook: who drops the last control group is in nobody's way") {
+    const Scripts scripts;
+    const auto turn = [&](const std::string& name) {
+        const auto root = os::CgroupRoot::find(scripts.folder.filename());
+        if (root.version() == os::CgroupRoot::Version::none) return true;
+        for (int round = 0; round < 500; ++round) {
+            if (!os::Cgroup::open(root, name)) return false;
+            root.drop(name);
+        }
+        return true;
+    };
+    std::vector<pid_t> others;
+    for (const char* name : {"one", "two", "three"}) {
+        others.push_back(::fork());
+        REQUIRE(others.back() >= 0);
+        if (others.back() == 0) ::_exit(turn(name) ? 0 : 1);
+    }
+    for (const pid_t other : others) {
+        int status = -1;
+        REQUIRE(::waitpid(other, &status, 0) == other);
+        CHECK(status == 0);
+    }
+    CHECK(scripts.groups_left().empty());
 }
 
 TEST_CASE("guest-linux/hook: the commit is done before it is executed, or nothing is") {

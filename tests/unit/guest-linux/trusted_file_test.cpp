@@ -1,6 +1,7 @@
 #include "hooks/trusted_file.hpp"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
@@ -99,6 +100,22 @@ TEST_CASE("guest-linux/trust: an ACL that lets somebody write is refused, whatev
         REQUIRE(give_acl(path, 5));
         CHECK(place.refusal().empty());
     }
+}
+
+TEST_CASE("guest-linux/trust: a file that somebody has open for writing is refused") {
+    const Place place;
+    const std::string path = place.folder.path() / "a/b/hook";
+    for (const int flags : {O_WRONLY, O_RDWR}) {
+        const os::UniqueFd kept{::open(path.c_str(), flags | O_CLOEXEC)};
+        REQUIRE(kept.valid());
+        CHECK(says(place.refusal(), path + " is open for writing"));
+    }
+    const os::UniqueFd read{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+    CHECK(place.refusal().empty());
+    // No lease is left behind, which would hold up the next who opens it for writing.
+    const auto opened = open_trusted(path, place.rules);
+    REQUIRE(opened);
+    CHECK(::fcntl(opened->get(), F_GETLEASE) == F_UNLCK);
 }
 
 TEST_CASE("guest-linux/trust: links, dots, FIFOs and folders are refused") {
