@@ -7,9 +7,9 @@ namespace stillpoint::route {
 namespace {
 
 // Draws per wanted block before giving up: data thinner than that in its regions is left unaudited.
-constexpr std::uint64_t draws_per_block_max = 64;
+constexpr std::uint64_t draws_per_block_max = 32;
 // Regions to draw data from; each costs one look at the map per refinement.
-constexpr std::size_t regions_max = 256;
+constexpr std::size_t regions_max = 1024;
 constexpr std::uint64_t region_split = 64;  // the map's fan-out: a region is a node of its tree
 // So many draws tell whether the regions hold enough data for drawing to be worth it.
 constexpr std::uint64_t probe_draws = 32;

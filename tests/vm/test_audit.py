@@ -71,8 +71,6 @@ class Tracked(test_faults.Faults):
         config = self.stillpoint.folder / "host.xml"
         config.write_text(config.read_text().replace("</host>", f"<audit {audit}/></host>"))
 
-
-class Audit(Tracked):
     def assert_caught(self):
         point, disk = self.back_up()
         self.assertEqual(disk["mode"], "compare", disk)
@@ -88,6 +86,8 @@ class Audit(Tracked):
         self.assertEqual(disk["audit"]["changed"], 0)
         self.assertNotIn("audit.mismatch", self.codes(after))
 
+
+class Audit(Tracked):
     def test_an_honest_increment_tells_what_its_audit_would_notice(self):
         self.vm.io(self.disk.name, "write -P 18 1M 128k")
         _, disk = self.back_up()
@@ -124,7 +124,7 @@ class Audit(Tracked):
         self.assertEqual(point["disks"][0]["shipped"], 0)
 
 
-class PastQemu(Audit):
+class PastQemu(Tracked):
     """The guest's data lies in a file of its own, where others can write."""
 
     def make_disk(self, name):

@@ -89,19 +89,21 @@ TEST_CASE("route/audit_sample: few clean blocks are taken all") {
 TEST_CASE("route/audit_sample: a sparse disk is audited where its data is, at bounded cost") {
     SparseMap map{16 * tib_blocks};
     std::mt19937_64 generator{7};
+    std::size_t data_min = 48;
     SUBCASE("scattered") {
         while (map.data.size() < 512) map.data.insert(generator() % (16 * tib_blocks));
     }
     SUBCASE("in one piece at the end") {
         for (std::uint64_t n = 1; n <= 20'000; ++n) map.data.insert(16 * tib_blocks - n);
     }
-    SUBCASE("a million pieces of one block") {
+    SUBCASE("a million pieces of one block: the sample is smaller, not the bound larger") {
+        data_min = 4;
         for (std::uint64_t n = 0; n < 1'000'000; ++n) map.data.insert(n * 256 + generator() % 256);
     }
     const auto sample = draw_sample(map, all_clean(map), 64, seeded(2));
     REQUIRE(sample);
     CHECK(sample->blocks.size() == 64);
-    CHECK(with_data(*sample) >= 16);
+    CHECK(with_data(*sample) >= data_min);
     CHECK(with_data(*sample) < 64);  // zeros are looked at, too
     CHECK(map.calls < 20'000);
 }

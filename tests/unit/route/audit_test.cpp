@@ -13,7 +13,7 @@ using serialization::DiskMode;
 
 namespace {
 
-constexpr std::uint32_t chunk = test::VaultLab::chunk_bytes;
+constexpr std::uint32_t chunk_bytes = test::VaultLab::chunk_bytes;
 constexpr std::size_t blocks = 512;
 
 /// A disk with a point in a real vault, and an increment of what became of it.
@@ -56,14 +56,14 @@ struct Increment {
     [[nodiscard]] ByteCount size() const { return ByteCount{now.size()}; }
     /// Changes blocks [first, first + count) of the disk.
     extents::ExtentSet write(std::uint64_t first, std::uint64_t count) {
-        const auto from = now.begin() + static_cast<std::ptrdiff_t>(first * chunk);
-        std::fill_n(from, count * chunk, std::byte{0x5a});
-        return {{ByteOffset{first * chunk}, ByteCount{count * chunk}}};
+        const auto from = now.begin() + static_cast<std::ptrdiff_t>(first * chunk_bytes);
+        std::fill_n(from, count * chunk_bytes, std::byte{0x5a});
+        return {{ByteOffset{first * chunk_bytes}, ByteCount{count * chunk_bytes}}};
     }
 
     vault::MemoryStore store;
     test::VaultLab lab{store};
-    Bytes before = test::random_disk(blocks * chunk, 42);
+    Bytes before = test::random_disk(blocks * chunk_bytes, 42);
     Bytes now = before;
     vault::Point parent;
     DiskDecision decision;
@@ -87,8 +87,9 @@ TEST_CASE("route/audit: an honest increment is audited and stays an increment") 
     CHECK(transfer.audit->chunks == 64);
     CHECK(transfer.audit->data >= 16);
     CHECK(transfer.audit->changed == 0);
-    CHECK(transfer.audit->bytes == 64ull * chunk);
-    CHECK(transfer.read_bytes == 2ull * chunk);  // what the increment ships, not what was audited
+    CHECK(transfer.audit->bytes == 64ull * chunk_bytes);
+    CHECK(transfer.read_bytes ==
+          2ull * chunk_bytes);  // what the increment ships, not what was audited
     CHECK(world.lab.read(transfer.root).value() == world.now);
     CHECK(judge_audit(world.decision, transfer).empty());
     const auto disk = describe_disk(world.decision, transfer, 99);
@@ -103,7 +104,7 @@ TEST_CASE("route/audit: an untracked write leads to compare in the same run (I3)
         world.write(100, 100);
     }
     SUBCASE("zeros over data") {
-        std::fill_n(world.now.begin() + 100 * chunk, 150 * chunk, std::byte{0});
+        std::fill_n(world.now.begin() + 100 * chunk_bytes, 150 * chunk_bytes, std::byte{0});
     }
     const auto transfer = world.ship(tracked);
     CHECK(transfer.mode == DiskMode::compare);
@@ -142,7 +143,7 @@ TEST_CASE("route/audit: a compare believes no bitmap and needs no audit") {
     CHECK(transfer.mode == DiskMode::compare);
     CHECK(transfer.reason == "periodic compare");
     CHECK_FALSE(transfer.audit);
-    CHECK(transfer.counts.shipped_bytes == chunk);
+    CHECK(transfer.counts.shipped_bytes == chunk_bytes);
     CHECK(world.lab.read(transfer.root).value() == world.now);
 }
 

@@ -12,7 +12,7 @@ using serialization::CheckReport;
 
 namespace {
 
-constexpr std::uint32_t chunk = test::VaultLab::chunk_bytes;
+constexpr std::uint32_t chunk_bytes = test::VaultLab::chunk_bytes;
 constexpr std::size_t blocks = 64;
 
 /// Remembers what it was asked to plan, and how its snapshot ended.
@@ -74,7 +74,7 @@ struct LiveWorld {
         REQUIRE(run->flush());
         REQUIRE(run->publish(point));
         vm.info.disks[0].bitmaps = {
-            {document.disks[0].new_bitmap, hypervisor::BitmapState::usable, true, chunk}};
+            {document.disks[0].new_bitmap, hypervisor::BitmapState::usable, true, chunk_bytes}};
     }
 
     Result<CheckReport> verify(const std::string& disk = "vda") {
@@ -100,14 +100,14 @@ struct LiveWorld {
     }
     [[nodiscard]] bool tracked() const { return !vm.planned.disks.at(0).parent_bitmap.empty(); }
     extents::ExtentSet write(std::uint64_t first, std::uint64_t count) {
-        const auto from = now.begin() + static_cast<std::ptrdiff_t>(first * chunk);
-        std::fill_n(from, count * chunk, std::byte{0x5a});
-        return {{ByteOffset{first * chunk}, ByteCount{count * chunk}}};
+        const auto from = now.begin() + static_cast<std::ptrdiff_t>(first * chunk_bytes);
+        std::fill_n(from, count * chunk_bytes, std::byte{0x5a});
+        return {{ByteOffset{first * chunk_bytes}, ByteCount{count * chunk_bytes}}};
     }
 
     vault::MemoryStore store;
     test::VaultLab lab{store};
-    Bytes before = test::random_disk(blocks * chunk - 512, 42);
+    Bytes before = test::random_disk(blocks * chunk_bytes - 512, 42);
     Bytes now = before;
     extents::ExtentSet written;
     vault::Point point;
@@ -130,7 +130,7 @@ TEST_CASE("route/verify_live: what was not written since the point is proven equ
     REQUIRE(report);
     CHECK(report->ok);
     CHECK(report->damage.empty());
-    CHECK(report->written_since == 2 * chunk);
+    CHECK(report->written_since == 2 * chunk_bytes);
     CHECK(report->note.empty());
     // A snapshot of its own that changes no bitmap, and is not published.
     CHECK(world.vm.planned.disks.at(0).parent_bitmap ==
@@ -149,19 +149,19 @@ TEST_CASE("route/verify_live: a write that tracking does not know is damage, wit
     world.written = world.write(3, 2);
     world.write(10, 3);
     std::size_t zeroed = 20;  // data at the point, zeros in the live disk
-    while (world.before[zeroed * chunk] == std::byte{0}) ++zeroed;
-    std::fill_n(world.now.begin() + static_cast<std::ptrdiff_t>(zeroed * chunk), chunk,
+    while (world.before[zeroed * chunk_bytes] == std::byte{0}) ++zeroed;
+    std::fill_n(world.now.begin() + static_cast<std::ptrdiff_t>(zeroed * chunk_bytes), chunk_bytes,
                 std::byte{0});
     const auto report = world.verify();
     REQUIRE(report);
     CHECK_FALSE(report->ok);
     REQUIRE(report->damage.size() == 2);
-    CHECK(report->damage[0].offset == 10 * chunk);
-    CHECK(report->damage[0].length == 3 * chunk);
+    CHECK(report->damage[0].offset == 10 * chunk_bytes);
+    CHECK(report->damage[0].length == 3 * chunk_bytes);
     CHECK(report->damage[0].disk == "vda");
     CHECK(report->damage[0].text.find("knows of no write") != std::string::npos);
-    CHECK(report->damage[1].offset == zeroed * chunk);
-    CHECK(report->damage[1].length == chunk);
+    CHECK(report->damage[1].offset == zeroed * chunk_bytes);
+    CHECK(report->damage[1].length == chunk_bytes);
 }
 
 TEST_CASE("route/verify_live: without the point's bitmap every difference is reported, and why") {
@@ -172,7 +172,7 @@ TEST_CASE("route/verify_live: without the point's bitmap every difference is rep
     REQUIRE(report);
     CHECK_FALSE(report->ok);
     REQUIRE(report->damage.size() == 1);
-    CHECK(report->damage[0].length == 2 * chunk);
+    CHECK(report->damage[0].length == 2 * chunk_bytes);
     CHECK(report->damage[0].text.find("may have been written") != std::string::npos);
     CHECK(report->note.find("nothing tells what was written") != std::string::npos);
     CHECK(report->written_since == 0);
@@ -181,20 +181,20 @@ TEST_CASE("route/verify_live: without the point's bitmap every difference is rep
 TEST_CASE("route/verify_live: a disk that grew or shrank") {
     LiveWorld world;
     SUBCASE("grown: the tail is new, the block at the old end is left out") {
-        world.now.resize(world.now.size() + 4 * chunk, std::byte{1});
+        world.now.resize(world.now.size() + 4 * chunk_bytes, std::byte{1});
         world.vm.info.disks[0].size = ByteCount{world.now.size()};
         const auto report = world.verify();
         REQUIRE(report);
         CHECK(report->ok);
-        CHECK(report->written_since == chunk - 512);
+        CHECK(report->written_since == chunk_bytes - 512);
     }
     SUBCASE("shrunk: what is gone differs, and tracking is not believed") {
-        world.now.resize(world.now.size() - 4 * chunk);
+        world.now.resize(world.now.size() - 4 * chunk_bytes);
         world.vm.info.disks[0].size = ByteCount{world.now.size()};
         const auto report = world.verify();
         REQUIRE(report);
         REQUIRE(report->damage.size() == 1);
-        CHECK(report->damage[0].offset == (blocks - 5) * chunk);
+        CHECK(report->damage[0].offset == (blocks - 5) * chunk_bytes);
         CHECK(report->damage[0].offset + report->damage[0].length == world.before.size());
         CHECK(report->damage[0].text.find("the live disk ends") != std::string::npos);
         CHECK(report->note.find("shrank") != std::string::npos);
@@ -229,8 +229,8 @@ TEST_CASE("route/verify_live: whatever fails, the snapshot is ended and nothing 
         CAPTURE(steps[static_cast<std::size_t>(step)]);
         LiveWorld world{step};
         CHECK_FALSE(world.verify());
-        const bool taken = world.journal.called("snapshot.prepare");
-        CHECK(world.journal.called("snapshot.end(failed)") == taken);
+        const bool planned = world.journal.called("keeper.watch");
+        CHECK(world.journal.called("snapshot.end(failed)") == planned);
         CHECK_FALSE(world.journal.called("snapshot.end(published)"));
         const bool folder_left = std::filesystem::exists(world.options.jobs_folder) &&
                                  !std::filesystem::is_empty(world.options.jobs_folder);
