@@ -13,8 +13,7 @@ inline constexpr EnumTable<DiskMode, 3> disk_mode_names{
     {{DiskMode::full, "full"}, {DiskMode::increment, "increment"}, {DiskMode::compare, "compare"}}};
 SP_ENUM_TEXT(DiskMode, disk_mode_names)
 
-/// An increment trusts change tracking, and looks behind its back: some of the chunks that it calls
-/// clean are read and compared with the parent. Counts of chunks but for `bytes`.
+/// Chunks that tracking calls clean, read and compared with the parent; counts but for `bytes`.
 struct AuditReport {
     std::uint64_t clean = 0;    // that tracking called clean
     std::uint64_t chunks = 0;   // of these read and compared

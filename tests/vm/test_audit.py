@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Change tracking that lies: writes past QEMU, cleared bitmaps, a disk that was cut and grown again.
-Found, compared, alerted, and what comes back is right. Plain QEMU without a guest.
+"""Change tracking that lies: writes past QEMU, cleared bitmaps, a disk that was cut and grown. All is
+found, compared and alerted, and what comes back is right. Plain QEMU without a guest.
 
     test_audit.py [Audit|Periodic|VerifyLive]
 """
