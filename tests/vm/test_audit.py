@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Change tracking that lies: cleared bitmaps, writes past QEMU, a disk that was cut and grown. It is
+"""Change tracking that lies: cleared bitmaps, writes past QEMU, a disk cut and grown. It is
 found, compared and alerted, and what comes back is right. Plain QEMU without a guest.
 
     test_audit.py [Audit|Periodic|VerifyLive]
