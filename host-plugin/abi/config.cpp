@@ -43,6 +43,47 @@ Setter duration_into(env::Nanoseconds HostConfig::*member, DurationRange range) 
     };
 }
 
+constexpr std::uint64_t audit_chunks_max = 65536;
+constexpr std::uint64_t compare_days_max = 3650, compare_increments_max = 10000;
+
+struct Counted {
+    std::uint64_t number = 0;
+    std::string unit;  // what follows it
+};
+
+Result<Counted> parse_counted(const std::string& text, std::uint64_t max) {
+    Counted counted;
+    const char* const last = text.data() + text.size();
+    const auto [end, error] = std::from_chars(text.data(), last, counted.number);
+    if (error != std::errc{} || counted.number > max) {
+        return fail(Errc::invalid, "config.number", "`" + text + "` is no number in range");
+    }
+    counted.unit = std::string(end, last);
+    return counted;
+}
+
+Status set_audit_chunks(HostConfig& config, const std::string& text) {
+    SP_ASSIGN(const Counted counted, parse_counted(text, audit_chunks_max));
+    if (!counted.unit.empty()) return fail(Errc::invalid, "config.number", "not a plain number");
+    config.audit.chunks = counted.number;
+    return {};
+}
+
+Status set_compare_every(HostConfig& config, const std::string& text) {
+    route::ComparePolicy policy{.age = std::chrono::days{0}, .increments = 0};
+    if (text != "never") {
+        SP_ASSIGN(const Counted counted, parse_counted(text, compare_increments_max));
+        const bool days = counted.unit == "d" && counted.number <= compare_days_max;
+        if (counted.number == 0 || (!days && !counted.unit.empty())) {
+            return fail(Errc::invalid, "config.number", "neither days nor a number of increments");
+        }
+        if (days) policy.age = std::chrono::days{counted.number};
+        if (!days) policy.increments = counted.number;
+    }
+    config.compare = policy;
+    return {};
+}
+
 const std::vector<Key>& known_keys() {
     using namespace std::chrono_literals;
     static const std::vector<Key> keys{
@@ -56,6 +97,9 @@ const std::vector<Key>& known_keys() {
          duration_into(&HostConfig::hooks_budget, {1s, 1h})},
         {"guest", "greet-budget", "100ms to 60s",
          duration_into(&HostConfig::greet_budget, {100ms, 60s})},
+        {"audit", "chunks", "0 to 65536", set_audit_chunks},
+        {"audit", "compare-every", "1d to 3650d, 1 to 10000 (increments), or never",
+         set_compare_every},
     };
     return keys;
 }

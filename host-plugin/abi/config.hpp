@@ -4,6 +4,8 @@
 #include "base/result.hpp"
 #include "env/clock.hpp"
 #include "env/files.hpp"
+#include "route/audit.hpp"
+#include "route/decide.hpp"
 
 /// host.xml: strict; an absent or empty document means the defaults. docs/man/stillpoint-host.xml.5
 namespace stillpoint::abi {
@@ -15,7 +17,9 @@ struct HostConfig {
     env::Nanoseconds freeze_budget = std::chrono::seconds{5};  // <guest freeze-budget="5s">, 1–30 s
     env::Nanoseconds hooks_budget = std::chrono::seconds{60};  // <guest hooks-budget="60s">
     env::Nanoseconds greet_budget = std::chrono::seconds{3};   // <guest greet-budget="3s">
-    env::Path keeper;  // <keeper path="">; empty: the installed one
+    env::Path keeper;              // <keeper path="">; empty: the installed one
+    route::AuditOptions audit;     // <audit chunks="64">
+    route::ComparePolicy compare;  // <audit compare-every="30d">
 
     [[nodiscard]] env::Path jobs_folder() const {
         return scratch_folder.empty() ? state_folder / "jobs" : scratch_folder;

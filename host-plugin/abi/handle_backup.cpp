@@ -1,67 +1,23 @@
-#include <dlfcn.h>
-
-#include "abi/handlers.hpp"
+#include "abi/backup_services.hpp"
 #include "abi/vault_access.hpp"
 #include "abi/vm_access.hpp"
-#include "route/backup_route.hpp"
 #include "serialization/requests.hpp"
-#include "stillpoint/host_plugin.h"
 
 namespace stillpoint::abi {
 namespace {
 
 using serialization::from_value;
-using serialization::Map;
 using serialization::to_value;
 using serialization::Value;
 
-/// The configured keeper, else in a build tree the one beside the plugin, else the installed one.
-env::Path keeper_path(const HostConfig& config) {
-    if (!config.keeper.empty()) return config.keeper;
-    Dl_info self{};
-    if (::dladdr(reinterpret_cast<void*>(&stillpoint_host_plugin), &self) != 0) {
-        env::Path sibling = env::Path{self.dli_fname}.parent_path() / "stillpoint-keeper";
-        std::error_code ignored;  // unreadable is as good as absent: the installed one is left
-        if (std::filesystem::exists(sibling, ignored)) return sibling;
-    }
-    return STILLPOINT_KEEPER;
-}
-
-route::BackupServices services_for(const JobContext& context, vault::Vault& vault,
-                                   hypervisor::Vm& vm) {
-    return {.clock = context.clock,
-            .vault = vault,
-            .vm = vm,
-            .reporter = context.reporter,
-            .connect_guest =
-                [&context](const env::Path& socket, const std::string& uuid,
-                           const env::Deadline& deadline, const env::CancelToken& cancel) {
-                    return guest::connect_guest(socket, uuid, deadline, cancel, context.clock);
-                },
-            .connect_nbd =
-                [&context](const capture::NbdAddress& address, const env::CancelToken& cancel) {
-                    return capture::connect_nbd(address, {}, context.clock, cancel);
-                },
-            .spawn_keeper =
-                [&context] {
-                    return keeper::spawn_keeper(keeper_path(context.config), context.clock);
-                }};
-}
-
-route::BackupOptions options_for(const serialization::BackupRequest& request,
-                                 const HostConfig& config, const std::string& driver) {
-    route::BackupOptions options;
+route::BackupOptions options_of(const serialization::BackupRequest& request,
+                                const HostConfig& config, const std::string& driver) {
+    route::BackupOptions options = options_for(config, request.scratch_folder);
     options.driver = driver;
     options.disks = request.disks;
     options.full = request.full;
     options.require = request.require;
-    options.jobs_folder =
-        request.scratch_folder.empty() ? config.jobs_folder() : env::Path{request.scratch_folder};
-    options.run_folder = config.run_folder;
-    options.still_point = {.type = request.type,
-                           .greet_budget = config.greet_budget,
-                           .hooks_budget = config.hooks_budget,
-                           .freeze_budget = config.freeze_budget};
+    options.still_point.type = request.type;
     return options;
 }
 
@@ -79,7 +35,7 @@ Result<JobResult> handle_backup(const Value& document, const JobContext& context
     SP_ASSIGN(const OpenVm machine, open_vm(request.vm, context.clock, context.libvirt_loop));
     const auto services = services_for(context, *open.vault, *machine.vm);
     SP_ASSIGN(const auto report,
-              route::run_backup(services, options_for(request, context.config, machine.driver),
+              route::run_backup(services, options_of(request, context.config, machine.driver),
                                 context.cancel));
     return JobResult{exit_code_for(report), to_value(report)};
 }

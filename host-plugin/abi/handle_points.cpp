@@ -44,22 +44,6 @@ Result<JobResult> handle_show(const Value& document, const JobContext& context) 
     return JobResult{exit_done, std::move(described)};
 }
 
-Result<JobResult> handle_verify(const Value& document, const JobContext& context) {
-    SP_ASSIGN(const auto request, from_value<serialization::VerifyRequest>(document, "verify"));
-    if (request.against == "live") {
-        return fail(Errc::unsupported, "verify.live",
-                    "comparing with the live disk is not built yet",
-                    "compare with a file, or verify the point in itself");
-    }
-    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
-    SP_ASSIGN(
-        const auto report,
-        route::run_verify(
-            *open.vault, {.point = request.point, .disk = request.disk, .against = request.against},
-            context.clock, context.reporter, context.cancel));
-    return checked(report);
-}
-
 Result<JobResult> handle_restore(const Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request, from_value<serialization::RestoreRequest>(document, "restore"));
     SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));

@@ -3,6 +3,8 @@
 #include <sys/random.h>
 
 #include <cerrno>
+#include <cstring>
+#include <limits>
 
 #include "base/check.hpp"
 #include "base/hex.hpp"
@@ -18,6 +20,24 @@ Bytes random_bytes(std::size_t count) {
         if (n > 0) done += static_cast<std::size_t>(n);
     }
     return bytes;
+}
+
+std::uint64_t random_u64() {
+    std::uint64_t number = 0;
+    const Bytes bytes = random_bytes(sizeof number);
+    std::memcpy(&number, bytes.data(), sizeof number);
+    return number;
+}
+
+std::uint64_t random_below(const RandomFn& random, std::uint64_t end) {
+    SP_CHECK(end > 0);
+    // What lies above the largest multiple of `end` would make small numbers likelier.
+    constexpr std::uint64_t largest = std::numeric_limits<std::uint64_t>::max();
+    const std::uint64_t beyond = largest - largest % end;
+    while (true) {
+        const std::uint64_t number = random();
+        if (number < beyond) return number % end;
+    }
 }
 
 std::string random_hex(std::size_t count) {

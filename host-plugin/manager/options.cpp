@@ -155,12 +155,20 @@ private:
 
     void add_machine(CLI::App* sub) {
         sub->add_option("VM", given_.vm, "name or uuid; with --qmp a label")->required();
+        add_hypervisor(sub);
+        sub->add_option("--guest-channel", given_.guest_channel,
+                        "host socket of the port org.stillpoint.guest.0 (plain QEMU)");
+    }
+
+    void add_hypervisor(CLI::App* sub) {
         auto* connect =
             sub->add_option("--connect", given_.connect, "libvirt URI (default qemu:///system)");
         sub->add_option("--qmp", given_.qmp, "QMP socket of a plain QEMU, a monitor of its own")
             ->excludes(connect);
-        sub->add_option("--guest-channel", given_.guest_channel,
-                        "host socket of the port org.stillpoint.guest.0 (plain QEMU)");
+    }
+
+    void add_scratch(CLI::App* sub) {
+        sub->add_option("--scratch", given_.scratch, "folder for scratch files, reachable by QEMU");
     }
 
     void add_backup() {
@@ -183,8 +191,7 @@ private:
         backup->add_option("--type", given_.type, "VSS backup type (Windows guests)")
             ->check(one_of(s::backup_type_names))
             ->capture_default_str();
-        backup->add_option("--scratch", given_.scratch,
-                           "folder for scratch files, reachable by QEMU");
+        add_scratch(backup);
     }
 
     void add_points() {
@@ -197,19 +204,31 @@ private:
             return with_kind(s::ShowRequest{given_.access(), given_.point});
         });
         add_point(show);
-        CLI::App* verify =
-            add(app_, "verify", "prove a recovery point, or compare it with a file", [this] {
-                return with_kind(
-                    s::VerifyRequest{given_.access(), given_.point, given_.disk, given_.against});
-            });
-        add_point(verify);
-        verify->add_option("--disk", given_.disk, "only this disk");
-        verify->add_option("--against", given_.against, "a raw or qcow2 file to compare with");
+        add_verify();
         CLI::App* forget = add(app_, "forget", "drop recovery points (gc frees the space)", [this] {
             return with_kind(s::ForgetRequest{given_.access(), given_.points});
         });
         forget->add_option("POINT", given_.points, "ids, prefixes or VM@latest")->required();
         need_vault(forget);
+    }
+
+    void add_verify() {
+        CLI::App* verify =
+            add(app_, "verify",
+                "prove a recovery point, or compare it with a file or the live disk", [this] {
+                    return with_kind(s::VerifyRequest{.vault = given_.access(),
+                                                      .point = given_.point,
+                                                      .disk = given_.disk,
+                                                      .against = given_.against,
+                                                      .vm = given_.machine(),
+                                                      .scratch_folder = given_.scratch});
+                });
+        add_point(verify);
+        verify->add_option("--disk", given_.disk, "only this disk");
+        verify->add_option("--against", given_.against,
+                           "a raw or qcow2 file to compare with, or live");
+        add_hypervisor(verify);
+        add_scratch(verify);
     }
 
     void add_point(CLI::App* sub) {

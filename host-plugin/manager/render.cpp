@@ -23,11 +23,25 @@ std::string bytes_of(const s::Value& document, std::string_view key) {
     return human_bytes(static_cast<std::uint64_t>(document.integer_or(key, 0)));
 }
 
+void render_audit(std::ostream& out, const s::AuditReport& audit) {
+    constexpr double percent = 100.0;
+    out << "      audited " << audit.chunks << " of " << audit.clean << " clean chunks, "
+        << audit.data << " with data: ";
+    if (audit.changed > 0) {
+        out << audit.changed << " HAD CHANGED\n";
+        return;
+    }
+    out << "none had changed (1 % changed unseen is noticed with "
+        << fixed(audit.notices_1_percent * percent, 0) << " %, 0.1 % with "
+        << fixed(audit.notices_1_permille * percent, 0) << " %)\n";
+}
+
 void render_disk(std::ostream& out, const s::DiskReport& disk) {
     out << "  " << disk.name << "  " << human_bytes(disk.size) << "  " << name_of(disk.mode);
     if (!disk.reason.empty()) out << " (" << disk.reason << ")";
     out << "\n      read " << human_bytes(disk.read) << ", shipped " << human_bytes(disk.shipped)
         << ", stored " << human_bytes(disk.stored) << "\n      root " << disk.root << "\n";
+    if (disk.audit) render_audit(out, *disk.audit);
 }
 
 void render_evidence(std::ostream& out, const s::EvidenceReport& fact) {
@@ -102,6 +116,10 @@ void render_check(std::ostream& out, const s::Value& document) {
         if (damage.length > 0) out << " bytes " << damage.offset << "+" << damage.length;
         out << ": " << damage.text << "\n";
     }
+    if (report->written_since > 0) {
+        out << human_bytes(report->written_since) << " written since the point, not compared\n";
+    }
+    if (!report->note.empty()) out << "note: " << report->note << "\n";
     out << (report->ok ? "ok" : "DAMAGED") << ": " << report->points
         << (report->points == 1 ? " point, " : " points, ") << human_bytes(report->bytes_read)
         << " read in " << fixed(report->seconds, 2) << " s\n";

@@ -2,6 +2,7 @@
 
 #include "env/random.hpp"
 #include "route/backup_session.hpp"
+#include "route/disk_account.hpp"
 
 namespace stillpoint::route {
 namespace {
@@ -52,7 +53,9 @@ private:
                                 .vault_short_id = services_.vault.short_id(),
                                 .point_id = point_.id,
                                 .wanted_disks = options_.disks,
-                                .force_full = options_.full ? ForceFull::yes : ForceFull::no}));
+                                .force_full = options_.full ? ForceFull::yes : ForceFull::no,
+                                .compare = options_.compare,
+                                .now_ns = services_.clock.wall().count()}));
         if (!decisions_.orphans.empty()) {
             log(Severity::info, "removing dirty bitmaps that belong to no recovery point");
             SP_TRY(services_.vm.remove_bitmaps(decisions_.orphans, within(options_.end_budget)));
@@ -141,8 +144,11 @@ private:
         const env::Nanoseconds start = services_.clock.monotonic();
         SP_ASSIGN(const auto exports,
                   session.snapshot().open_exports(within(options_.snapshot_budget)));
-        SP_ASSIGN(const auto transfers,
-                  transfer_disks(services_, decisions_.disks, exports, *run_, cancel_));
+        SP_ASSIGN(
+            const auto transfers,
+            transfer_disks(services_,
+                           {.disks = decisions_.disks, .exports = exports, .audit = options_.audit},
+                           *run_, cancel_));
         SP_TRY(session.snapshot().prove_alive());
         services_.reporter.progress({.phase = "publish", .disk = {}, .text = {}});
         SP_TRY(run_->flush());
@@ -157,22 +163,13 @@ private:
     void describe_disks(const std::vector<DiskTransfer>& transfers) {
         for (std::size_t i = 0; i < transfers.size(); ++i) {
             const DiskDecision& decision = decisions_.disks[i];
-            const DiskTransfer& transfer = transfers[i];
-            point_.disks.push_back(transfer.root);
+            point_.disks.push_back(transfers[i].root);
             if (document_.parent < decision.parent_point) document_.parent = decision.parent_point;
-            document_.disks.push_back({.name = decision.disk.name,
-                                       .identity = decision.disk.identity(),
-                                       .path = decision.disk.path,
-                                       .format = decision.disk.format,
-                                       .serial = decision.disk.serial,
-                                       .parent = decision.parent_point,
-                                       .new_bitmap = decision.new_bitmap,
-                                       .mode = decision.mode,
-                                       .reason = decision.reason,
-                                       .size = transfer.root.size.raw(),
-                                       .read = transfer.read_bytes,
-                                       .shipped = transfer.counts.shipped_bytes,
-                                       .stored = transfer.counts.stored_bytes});
+            document_.disks.push_back(describe_disk(decision, transfers[i], document_.time_ns));
+            for (auto& alert : judge_audit(decision, transfers[i])) {
+                log(Severity::warning, alert.text);
+                document_.warnings.push_back(std::move(alert));
+            }
         }
     }
 

@@ -2,6 +2,8 @@
 #include <string>
 #include <vector>
 
+#include "route/audit.hpp"
+#include "route/decide.hpp"
 #include "route/point_document.hpp"
 #include "route/services.hpp"
 #include "route/still_point.hpp"
@@ -19,6 +21,8 @@ struct BackupOptions {
     StillPointOptions still_point;
     env::Nanoseconds snapshot_budget = std::chrono::seconds{30};
     env::Nanoseconds end_budget = std::chrono::seconds{30};
+    AuditOptions audit;
+    ComparePolicy compare;
 };
 
 /// Makes one recovery point, or leaves everything as it was: the earlier points, the bitmaps that

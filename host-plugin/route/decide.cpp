@@ -53,6 +53,43 @@ std::string distrust(const DiskInfo& disk, const DiskDocument& before, const Bit
     return {};
 }
 
+/// When the disk was last read in full, as its newest point remembers. Points of older versions
+/// tell only about themselves: the time then counts from them.
+std::int64_t read_whole_ns(const Parent& parent, const DiskDocument& disk) {
+    return disk.read_whole_ns != 0 ? disk.read_whole_ns : parent.document.time_ns;
+}
+
+/// VMs that were first backed up on one day shall not all be compared on one day: each disk has a
+/// place of its own in the last quarter before the age is reached.
+env::Nanoseconds spread(const DecideInput& input, const DiskInfo& disk) {
+    constexpr std::uint64_t places = 1024, fnv_offset = 0xcbf29ce484222325,
+                            fnv_prime = 0x100000001b3;
+    std::uint64_t hash = fnv_offset;
+    for (const char c : input.vm.uuid + "\n" + input.vm.name + "\n" + disk.name) {
+        hash = (hash ^ static_cast<unsigned char>(c)) * fnv_prime;
+    }
+    constexpr int quarter = 4;
+    const env::Nanoseconds width = env::Nanoseconds{input.compare.age} / quarter;
+    return width / places * static_cast<std::int64_t>((hash >> 32) % places);
+}
+
+/// Why the disk is to be read in full although tracking looks fine; empty: it need not be.
+std::string periodic(const DecideInput& input, const DiskInfo& disk, const Parent& parent) {
+    const DiskDocument& before = *document_of(parent, disk.name);
+    const ComparePolicy& policy = input.compare;
+    if (policy.increments != 0 && before.increments >= policy.increments) {
+        return "periodic compare: " + std::to_string(before.increments) +
+               " increments since the disk was last read in full";
+    }
+    if (policy.age.count() == 0) return {};
+    const env::Nanoseconds age{input.now_ns - read_whole_ns(parent, before)};
+    // A time in the future was written by a clock that was wrong: it proves nothing.
+    const bool due = age < -std::chrono::days{1} || age >= policy.age - spread(input, disk);
+    if (!due) return {};
+    const auto days = std::chrono::duration_cast<std::chrono::days>(age).count();
+    return "periodic compare: the disk was last read in full " + std::to_string(days) + " days ago";
+}
+
 DiskDecision decide_one(const DecideInput& input, const DiskInfo& disk) {
     DiskDecision decision{.disk = disk,
                           .mode = DiskMode::full,
@@ -76,8 +113,17 @@ DiskDecision decide_one(const DecideInput& input, const DiskInfo& disk) {
     decision.parent_point = parent->point.id;
     decision.parent_root = *root_of(*parent, disk.name);
     decision.reason = distrust(disk, *document_of(*parent, disk.name), bitmap_of(disk, expected));
+    if (decision.reason.empty()) {
+        // Good until proven otherwise: it is retired when the new point is durable (I2).
+        decision.parent_bitmap = expected;
+        decision.reason = periodic(input, disk, *parent);
+    }
     decision.mode = decision.reason.empty() ? DiskMode::increment : DiskMode::compare;
-    if (decision.mode == DiskMode::increment) decision.parent_bitmap = expected;
+    if (decision.mode == DiskMode::increment) {
+        const DiskDocument& before = *document_of(*parent, disk.name);
+        decision.read_whole_ns = read_whole_ns(*parent, before);
+        decision.increments = before.increments + 1;
+    }
     return decision;
 }
 
@@ -117,6 +163,10 @@ bool same_vm(const hypervisor::VmInfo& vm, const vault::Point& point,
 
 std::string bitmap_name(const std::string& vault_short_id, const vault::PointId& point_id) {
     return "stillpoint-" + vault_short_id + "-" + point_id;
+}
+
+std::string doubt_about_tracking(const DiskInfo& disk, const DiskDocument& at_point) {
+    return distrust(disk, at_point, bitmap_of(disk, at_point.new_bitmap));
 }
 
 Result<Decisions> decide_disks(const DecideInput& input) {

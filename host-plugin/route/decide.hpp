@@ -1,4 +1,5 @@
 #pragma once
+#include <chrono>
 #include <map>
 #include <optional>
 #include <string>
@@ -19,6 +20,13 @@ struct Parent {
 
 enum class ForceFull { no, yes };
 
+/// When a disk is compared in full although tracking looks fine: what leaves no trace in it (a
+/// shrink followed by a growth, a write past QEMU) is found then at the latest. Zero: not for that.
+struct ComparePolicy {
+    std::chrono::days age{30};     // since it was last read in full; spread over its last quarter
+    std::uint64_t increments = 0;  // made since then
+};
+
 struct DecideInput {
     const hypervisor::VmInfo& vm;
     std::vector<Parent> history;  // as find_history gives it
@@ -26,6 +34,8 @@ struct DecideInput {
     vault::PointId point_id;
     std::vector<std::string> wanted_disks;  // empty: all
     ForceFull force_full = ForceFull::no;
+    ComparePolicy compare;
+    std::int64_t now_ns = 0;  // wall clock
 };
 
 struct DiskDecision {
@@ -34,8 +44,10 @@ struct DiskDecision {
     std::string reason;                          // empty for an increment
     vault::PointId parent_point;                 // increment and compare
     std::optional<vault::DiskRoot> parent_root;  // increment and compare
-    std::string parent_bitmap;                   // increment only
+    std::string parent_bitmap;  // increment, or a compare that does not trust a bitmap for ever
     std::string new_bitmap;
+    std::int64_t read_whole_ns = 0;  // increment: when the disk was last read in full …
+    std::uint64_t increments = 0;    // … and how many increments there are since, with this one
 };
 
 struct Decisions {
@@ -47,6 +59,11 @@ struct Decisions {
 
 [[nodiscard]] std::string bitmap_name(const std::string& vault_short_id,
                                       const vault::PointId& point_id);
+
+/// Why the bitmap that a point began cannot tell what was written to this disk since; empty: it
+/// can.
+[[nodiscard]] std::string doubt_about_tracking(const hypervisor::DiskInfo& disk,
+                                               const DiskDocument& at_point);
 
 /// @errors invalid, id "vm.no_such_disk" or "vm.no_disks"
 [[nodiscard]] Result<Decisions> decide_disks(const DecideInput& input);

@@ -2,6 +2,7 @@
 
 #include "base/hex.hpp"
 #include "env/clock.hpp"
+#include "route/audit.hpp"
 
 namespace stillpoint::route {
 namespace {
@@ -13,6 +14,19 @@ double ms(std::int64_t ns) {
     return static_cast<double>(microseconds) / 1000.0;
 }
 
+serialization::AuditReport audit_report(const AuditDocument& audit) {
+    constexpr double percent = 0.01, permille = 0.001;
+    const AuditResult counts{
+        .clean = audit.clean, .chunks = audit.chunks, .data = audit.data, .changed = audit.changed};
+    return {.clean = audit.clean,
+            .chunks = audit.chunks,
+            .data = audit.data,
+            .changed = audit.changed,
+            .bytes = audit.bytes,
+            .notices_1_percent = notice_probability(counts, percent),
+            .notices_1_permille = notice_probability(counts, permille)};
+}
+
 serialization::DiskReport disk_report(const DiskDocument& disk, const vault::Point& point) {
     serialization::DiskReport report{.name = disk.name,
                                      .size = disk.size,
@@ -21,7 +35,9 @@ serialization::DiskReport disk_report(const DiskDocument& disk, const vault::Poi
                                      .root = {},
                                      .read = disk.read,
                                      .shipped = disk.shipped,
-                                     .stored = disk.stored};
+                                     .stored = disk.stored,
+                                     .audit = {}};
+    if (disk.audit) report.audit = audit_report(*disk.audit);
     for (const vault::DiskRoot& root : point.disks) {
         if (root.disk == disk.name) report.root = to_hex(root.root.view());
     }

@@ -1,4 +1,5 @@
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,23 @@
 /// What a recovery point remembers beside its disks' roots: CBOR inside the vault's point object.
 /// Integers only; reports with milliseconds are made from it.
 namespace stillpoint::route {
+
+/// What the audit of an increment's change tracking found; counts of chunks but for `bytes`.
+struct AuditDocument {
+    std::uint64_t clean = 0;    // that tracking called clean
+    std::uint64_t chunks = 0;   // of these read and compared
+    std::uint64_t data = 0;     // of these with data at the parent
+    std::uint64_t changed = 0;  // that had changed all the same
+    std::uint64_t bytes = 0;    // read for it
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("clean", s.clean);
+        v("chunks", s.chunks);
+        v("data", s.data);
+        v("changed", s.changed);
+        v("bytes", s.bytes);
+    }
+};
 
 struct DiskDocument {
     std::string name;
@@ -25,6 +43,9 @@ struct DiskDocument {
     std::uint64_t read = 0;
     std::uint64_t shipped = 0;
     std::uint64_t stored = 0;
+    std::int64_t read_whole_ns = 0;      // wall clock when the disk was last read in full
+    std::uint64_t increments = 0;        // since then, this point included
+    std::optional<AuditDocument> audit;  // of an increment, and of a compare that it led to
     template <class V, class S>
     static void fields(V& v, S& s) {
         v("name", s.name);
@@ -40,6 +61,9 @@ struct DiskDocument {
         v("read", s.read);
         v("shipped", s.shipped);
         v("stored", s.stored);
+        v("read_whole_ns", s.read_whole_ns);
+        v("increments", s.increments);
+        v("audit", s.audit);
     }
 };
 

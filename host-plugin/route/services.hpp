@@ -6,6 +6,7 @@
 #include "capture/capture.hpp"
 #include "env/cancel.hpp"
 #include "env/clock.hpp"
+#include "env/random.hpp"
 #include "guest/guest_client.hpp"
 #include "hypervisor/hypervisor.hpp"
 #include "keeper/keeper.hpp"
@@ -40,6 +41,7 @@ struct BackupServices {
     ConnectGuest connect_guest;
     ConnectNbd connect_nbd;
     SpawnKeeper spawn_keeper;
+    env::RandomFn random = env::random_u64;  // chooses what an audit looks at
 };
 
 }  // namespace stillpoint::route

@@ -9,22 +9,30 @@
 namespace stillpoint::route {
 namespace {
 
+using serialization::DiskMode;
+
 /// One disk on its way into the run.
 class DiskRoute {
 public:
     DiskRoute(const BackupServices& services, const DiskDecision& decision,
-              const env::CancelToken& cancel)
-        : services_(services), decision_(decision), cancel_(cancel) {}
+              const AuditOptions& audit, const env::CancelToken& cancel)
+        : services_(services), decision_(decision), audit_(audit), cancel_(cancel) {
+        result_.mode = decision.mode;
+        result_.reason = decision.reason;
+    }
 
     Result<DiskTransfer> carry(const hypervisor::DiskExport& source, vault::Run& run,
                                unsigned workers) {
-        SP_ASSIGN(auto nbd,
-                  services_.connect_nbd({source.socket, source.export_name, source.dirty_context},
-                                        cancel_));
-        const ByteCount size = nbd->size();
-        SP_ASSIGN(auto writer, run.open_disk(decision_.disk.name, size, decision_.parent_root));
         const ByteCount chunk{services_.vault.chunk_bytes()};
-        SP_ASSIGN(const capture::ReadPlan plan, nbd->plan(chunk, tracked_size(), cancel_));
+        SP_ASSIGN(auto nbd, connect(source));
+        const ByteCount size = nbd->size();
+        SP_ASSIGN(capture::ReadPlan plan, nbd->plan(chunk, tracked_size(), cancel_));
+        SP_TRY(audit(*nbd, plan, workers));
+        if (result_.mode != decision_.mode) {
+            SP_ASSIGN(nbd, connect(source));
+            SP_ASSIGN(plan, nbd->plan(chunk, tracked_size(), cancel_));
+        }
+        SP_ASSIGN(auto writer, run.open_disk(decision_.disk.name, size, decision_.parent_root));
         total_ = plan.read_bytes().raw();
         SP_TRY(write_zeros(plan.zeros, chunk, *writer));
         tell();
@@ -33,16 +41,49 @@ public:
         };
         SP_TRY(nbd->read(plan.read, workers, sink, cancel_));
         SP_TRY(prove_view(*nbd, size, chunk));
-        SP_ASSIGN(vault::DiskRoot root, writer->finish());
+        SP_ASSIGN(result_.root, writer->finish());
         tell();
-        return DiskTransfer{std::move(root), done_.load(), writer->counts()};
+        result_.read_bytes = done_.load();
+        result_.counts = writer->counts();
+        return std::move(result_);
     }
 
 private:
+    /// Only an increment believes the dirty bitmap; for others the export may have one, too.
+    Result<std::unique_ptr<capture::NbdSource>> connect(const hypervisor::DiskExport& source) {
+        const bool increment = result_.mode == DiskMode::increment;
+        return services_.connect_nbd(
+            {source.socket, source.export_name, increment ? source.dirty_context : std::string{}},
+            cancel_);
+    }
+
     /// The size that the dirty bitmap speaks about: what lies beyond is a grown tail.
     [[nodiscard]] std::optional<ByteCount> tracked_size() const {
-        if (decision_.mode != serialization::DiskMode::increment) return std::nullopt;
+        if (result_.mode != DiskMode::increment) return std::nullopt;
         return decision_.parent_root->size;
+    }
+
+    /// Looks behind an increment's back; turns it into a compare when tracking proves wrong.
+    Status audit(capture::NbdSource& nbd, const capture::ReadPlan& plan, unsigned workers) {
+        const std::uint64_t chunks =
+            audit_chunks(audit_, plan.read_bytes(), ByteCount{services_.vault.chunk_bytes()});
+        if (result_.mode != DiskMode::increment || chunks == 0) return {};
+        SP_ASSIGN(const auto parent, services_.vault.open_disk(*decision_.parent_root));
+        const extents::ExtentSet dirty = extents::unite(plan.read, plan.zeros);
+        SP_ASSIGN(result_.audit, audit_clean_blocks({.view = nbd,
+                                                     .vault = services_.vault,
+                                                     .parent = *parent,
+                                                     .dirty = dirty,
+                                                     .chunks = chunks,
+                                                     .workers = workers},
+                                                    services_.random, cancel_));
+        if (result_.audit->changed == 0) return {};
+        result_.mode = DiskMode::compare;
+        result_.reason =
+            "the audit found change tracking wrong: " + std::to_string(result_.audit->changed) +
+            " of " + std::to_string(result_.audit->chunks) +
+            " chunks that it calls clean have changed";
+        return {};
     }
 
     static Status write_zeros(const extents::ExtentSet& zeros, ByteCount chunk,
@@ -90,7 +131,9 @@ private:
     static constexpr std::uint64_t progress_step_bytes = 8u << 20;
     const BackupServices& services_;
     const DiskDecision& decision_;
+    const AuditOptions& audit_;
     env::CancelToken cancel_;
+    DiskTransfer result_;
     std::uint64_t total_ = 0;
     std::atomic<std::uint64_t> done_{0};
 };
@@ -122,29 +165,28 @@ private:
 }  // namespace
 
 Result<std::vector<DiskTransfer>> transfer_disks(const BackupServices& services,
-                                                 const std::vector<DiskDecision>& decisions,
-                                                 const std::vector<hypervisor::DiskExport>& exports,
-                                                 vault::Run& run, const env::CancelToken& cancel) {
+                                                 const TransferPlan& plan, vault::Run& run,
+                                                 const env::CancelToken& cancel) {
     const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
-    const auto disks = static_cast<unsigned>(decisions.size());
+    const auto disks = static_cast<unsigned>(plan.disks.size());
     const unsigned workers = std::max(1u, cores / std::max(1u, disks));
-    Outcome outcome{decisions.size()};
+    Outcome outcome{plan.disks.size()};
     env::CancelToken siblings = cancel.child();
     {
         std::vector<std::jthread> threads;
-        for (std::size_t i = 0; i < decisions.size(); ++i) {
+        for (std::size_t i = 0; i < plan.disks.size(); ++i) {
             threads.emplace_back([&, i] {
-                const auto source =
-                    std::find_if(exports.begin(), exports.end(),
-                                 [&](const auto& e) { return e.disk == decisions[i].disk.name; });
-                if (source == exports.end()) {
-                    outcome.set(i,
-                                fail(Errc::io, "snapshot.no_export",
-                                     "disk " + decisions[i].disk.name + " was not exported"),
-                                siblings);
+                const std::string& name = plan.disks[i].disk.name;
+                const auto source = std::find_if(plan.exports.begin(), plan.exports.end(),
+                                                 [&](const auto& e) { return e.disk == name; });
+                if (source == plan.exports.end()) {
+                    outcome.set(
+                        i,
+                        fail(Errc::io, "snapshot.no_export", "disk " + name + " was not exported"),
+                        siblings);
                     return;
                 }
-                DiskRoute route{services, decisions[i], siblings};
+                DiskRoute route{services, plan.disks[i], plan.audit, siblings};
                 auto result = route.carry(*source, run, workers);
                 if (!result) result = fail(in_step("disk " + source->disk, result.error()));
                 outcome.set(i, std::move(result), siblings);

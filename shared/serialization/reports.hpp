@@ -1,4 +1,6 @@
 #pragma once
+#include <optional>
+
 #include "serialization/evidence.hpp"
 #include "serialization/fields.hpp"
 
@@ -11,15 +13,38 @@ inline constexpr EnumTable<DiskMode, 3> disk_mode_names{
     {{DiskMode::full, "full"}, {DiskMode::increment, "increment"}, {DiskMode::compare, "compare"}}};
 SP_ENUM_TEXT(DiskMode, disk_mode_names)
 
+/// Chunks that tracking calls clean, read and compared with the parent; counts but for `bytes`.
+struct AuditReport {
+    std::uint64_t clean = 0;    // that tracking called clean
+    std::uint64_t chunks = 0;   // of these read and compared
+    std::uint64_t data = 0;     // of these with data at the parent; the others are zeros there
+    std::uint64_t changed = 0;  // that had changed all the same: tracking was wrong
+    std::uint64_t bytes = 0;    // read for it
+    // Probability to notice when this share of the clean chunks with data was changed untracked.
+    double notices_1_percent = 0;
+    double notices_1_permille = 0;
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("clean", s.clean);
+        v("chunks", s.chunks);
+        v("data", s.data);
+        v("changed", s.changed);
+        v("bytes", s.bytes);
+        v("notices_1_percent", s.notices_1_percent);
+        v("notices_1_permille", s.notices_1_permille);
+    }
+};
+
 struct DiskReport {
     std::string name;
     std::uint64_t size = 0;
     DiskMode mode = DiskMode::full;
     std::string reason;         // why not an increment; empty for an increment
     std::string root;           // hex
-    std::uint64_t read = 0;     // bytes read from the hypervisor
+    std::uint64_t read = 0;     // bytes read from the hypervisor, the audit's own not counted
     std::uint64_t shipped = 0;  // bytes that differ from the parent's map, zeros excluded
     std::uint64_t stored = 0;   // sealed chunk bytes added
+    std::optional<AuditReport> audit;  // null: none was made
     template <class V, class S>
     static void fields(V& v, S& s) {
         v("name", s.name);
@@ -30,6 +55,7 @@ struct DiskReport {
         v("read", s.read);
         v("shipped", s.shipped);
         v("stored", s.stored);
+        v("audit", s.audit);
     }
 };
 
@@ -127,6 +153,8 @@ struct CheckReport {
     std::uint64_t bytes_read = 0;
     std::vector<std::string> files;  // restore: what was written
     double seconds = 0;
+    std::uint64_t written_since = 0;  // verify --against live: bytes left out, as they were written
+    std::string note;                 // what the answer does not cover; empty: nothing
     template <class V, class S>
     static void fields(V& v, S& s) {
         v("ok", s.ok);
@@ -135,6 +163,8 @@ struct CheckReport {
         v("bytes_read", s.bytes_read);
         v("files", s.files);
         v("seconds", s.seconds);
+        v("written_since", s.written_since);
+        v("note", s.note);
     }
 };
 

@@ -131,13 +131,17 @@ struct VerifyRequest {
     VaultAccess vault;
     std::string point;
     std::string disk;     // empty: all (not with against)
-    std::string against;  // a raw or qcow2 file; empty: verify the point in itself
+    std::string against;  // a raw or qcow2 file, or "live"; empty: verify the point in itself
+    VmAccess vm;          // live only; without a name the VM is the point's
+    std::string scratch_folder;  // live only; empty: the configured or default job folder
     template <class V, class S>
     static void fields(V& v, S& s) {
         v("vault", s.vault);
         v("point", s.point);
         v("disk", s.disk);
         v("against", s.against);
+        v("vm", s.vm);
+        v("scratch_folder", s.scratch_folder);
     }
 };
 

@@ -69,7 +69,9 @@ class PlainQemu:
     def leftovers(self):
         """What a backup may have left in QEMU: jobs, exports, nodes that the test did not make."""
         own = {f"{disk.name}-{part}" for disk in self.disks for part in ("file", "format")}
-        nodes = {node["node-name"] for node in self.qmp("query-named-block-nodes")} - own
+        # "#block…" are QEMU's own, such as a qcow2's data file.
+        nodes = {node["node-name"] for node in self.qmp("query-named-block-nodes")
+                 if not node["node-name"].startswith("#block")} - own
         jobs = self.qmp("query-jobs")
         exports = self.qmp("query-block-exports")
         return sorted(nodes), jobs, exports

@@ -30,6 +30,35 @@ TEST_CASE("abi/config: every key is read") {
     CHECK(config->greet_budget == 500ms);
 }
 
+TEST_CASE("abi/config: the audit and the periodic compare") {
+    const auto standard = parse_host_config("", "h");
+    REQUIRE(standard);
+    CHECK(standard->audit.chunks == 64);
+    CHECK(standard->compare.age == std::chrono::days{30});
+    CHECK(standard->compare.increments == 0);
+    const auto by_age =
+        parse_host_config("<host><audit chunks=\"0\" compare-every=\"7d\"/></host>", "h");
+    REQUIRE(by_age);
+    CHECK(by_age->audit.chunks == 0);
+    CHECK(by_age->compare.age == std::chrono::days{7});
+    const auto by_count = parse_host_config("<host><audit compare-every=\"100\"/></host>", "h");
+    REQUIRE(by_count);
+    CHECK(by_count->compare.age == std::chrono::days{0});
+    CHECK(by_count->compare.increments == 100);
+    const auto never = parse_host_config("<host><audit compare-every=\"never\"/></host>", "h");
+    REQUIRE(never);
+    CHECK(never->compare.age == std::chrono::days{0});
+    CHECK(never->compare.increments == 0);
+    for (const char* text :
+         {"chunks=\"-1\"", "chunks=\"64d\"", "chunks=\"65537\"", "chunks=\"\"",
+          "compare-every=\"0\"", "compare-every=\"0d\"", "compare-every=\"3651d\"",
+          "compare-every=\"10001\"", "compare-every=\"30 d\"", "compare-every=\"30h\"",
+          "compare-every=\"d\"", "compare-every=\"99999999999999999999\""}) {
+        CAPTURE(text);
+        CHECK_FALSE(parse_host_config(std::string("<host><audit ") + text + "/></host>", "h"));
+    }
+}
+
 TEST_CASE("abi/config: mistakes are refused with file, line and what is accepted") {
     const auto unknown = parse_host_config("<host>\n<guest freeze=\"2s\"/></host>", "host.xml");
     REQUIRE_FALSE(unknown);

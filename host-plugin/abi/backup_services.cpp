@@ -1,0 +1,57 @@
+#include "abi/backup_services.hpp"
+
+#include <dlfcn.h>
+
+#include "stillpoint/host_plugin.h"
+
+namespace stillpoint::abi {
+namespace {
+
+/// The configured keeper, else in a build tree the one beside the plugin, else the installed one.
+env::Path keeper_path(const HostConfig& config) {
+    if (!config.keeper.empty()) return config.keeper;
+    Dl_info self{};
+    if (::dladdr(reinterpret_cast<void*>(&stillpoint_host_plugin), &self) != 0) {
+        env::Path sibling = env::Path{self.dli_fname}.parent_path() / "stillpoint-keeper";
+        std::error_code ignored;  // unreadable is as good as absent: the installed one is left
+        if (std::filesystem::exists(sibling, ignored)) return sibling;
+    }
+    return STILLPOINT_KEEPER;
+}
+
+}  // namespace
+
+route::BackupServices services_for(const JobContext& context, vault::Vault& vault,
+                                   hypervisor::Vm& vm) {
+    return {.clock = context.clock,
+            .vault = vault,
+            .vm = vm,
+            .reporter = context.reporter,
+            .connect_guest =
+                [&context](const env::Path& socket, const std::string& uuid,
+                           const env::Deadline& deadline, const env::CancelToken& cancel) {
+                    return guest::connect_guest(socket, uuid, deadline, cancel, context.clock);
+                },
+            .connect_nbd =
+                [&context](const capture::NbdAddress& address, const env::CancelToken& cancel) {
+                    return capture::connect_nbd(address, {}, context.clock, cancel);
+                },
+            .spawn_keeper =
+                [&context] {
+                    return keeper::spawn_keeper(keeper_path(context.config), context.clock);
+                }};
+}
+
+route::BackupOptions options_for(const HostConfig& config, const std::string& scratch_folder) {
+    route::BackupOptions options;
+    options.jobs_folder = scratch_folder.empty() ? config.jobs_folder() : env::Path{scratch_folder};
+    options.run_folder = config.run_folder;
+    options.still_point = {.greet_budget = config.greet_budget,
+                           .hooks_budget = config.hooks_budget,
+                           .freeze_budget = config.freeze_budget};
+    options.audit = config.audit;
+    options.compare = config.compare;
+    return options;
+}
+
+}  // namespace stillpoint::abi
