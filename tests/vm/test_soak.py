@@ -23,7 +23,7 @@ import soak_events
 import soak_machine
 import soak_world
 
-CYCLES = {"fast": 6, "normal": 16, "long": 220}[lab.length()]
+CYCLES = {"fast": 6, "normal": 12, "long": 220}[lab.length()]
 POINTS_MAX = 14  # of each vault
 
 
