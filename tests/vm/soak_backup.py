@@ -2,6 +2,7 @@
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 
@@ -184,6 +185,15 @@ def leftovers(world, clean):
     if clean is not None:
         found += sorted(set(world.machine.traces()) ^ set(clean))
     return found
+
+
+def await_keepers(world):
+    """Waits until they gave up, and removes what they have left for people to read."""
+    deadline = lab.Deadline(2 * CLEAN_SECONDS)
+    while left := keepers():
+        world.require(not deadline.passed(), f"still there: {left}")
+        select.select([], [], [], 0.05)
+    shutil.rmtree(world.stillpoint.jobs, ignore_errors=True)
 
 
 def prove_clean(world, clean):
