@@ -31,19 +31,24 @@ bool is_refusal(const Error& error) {
 
 Result<QmpClient> QmpClient::connect(const env::Path& socket, const env::Deadline& deadline) {
     SP_ASSIGN(auto connected, env::UnixSocket::connect(socket, deadline));
-    QmpClient client{std::move(connected), socket.string()};
+    return greet(std::move(connected), socket.string(), deadline);
+}
+
+Result<QmpClient> QmpClient::greet(env::UnixSocket socket, const std::string& name,
+                                   const env::Deadline& deadline) {
+    QmpClient client{std::move(socket), name};
     const auto first = client.receive(deadline);
     if (!first && first.error().code == Errc::timeout) {
         return fail(
             Errc::busy, "qmp.busy",
-            "QMP monitor " + socket.string() + " sent no greeting: another client holds it",
+            "QMP monitor " + name + " sent no greeting: another client holds it",
             "give Stillpoint a monitor of its own: one more -qmp unix:PATH,server=on,wait=off");
     }
     if (!first) return fail(first.error());
     const auto* greeting = std::get_if<Greeting>(&*first);
     if (greeting == nullptr) {
         return fail(Errc::corrupt, "qmp.malformed",
-                    "QMP monitor " + socket.string() + " began without a greeting");
+                    "QMP monitor " + name + " began without a greeting");
     }
     client.version_ = greeting->version;
     SP_TRY(client.run("qmp_capabilities", {}, deadline));
