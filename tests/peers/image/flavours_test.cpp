@@ -44,7 +44,7 @@ TEST_CASE("peers/image: an external data file") {
         take_backup(*vm, lab.plan("p2", "p3"),
                     {.while_reading = [&] { write_offline(data, "write -P 1 0 4k", "raw"); },
                      .before_proof = {}});
-    CHECK(taken.error().id == "image.vm_started");
+    CHECK(failure_of(taken) == "image.vm_started");
 }
 
 TEST_CASE("peers/image: a backing chain; only the active layer gets a bitmap") {
@@ -66,7 +66,7 @@ TEST_CASE("peers/image: a backing chain; only the active layer gets a bitmap") {
     const auto taken = take_backup(
         *vm, lab.plan("p2", "p3"),
         {.while_reading = [&] { write_offline(base, "write -P 1 8M 64k"); }, .before_proof = {}});
-    CHECK(taken.error().id == "image.vm_started");
+    CHECK(failure_of(taken) == "image.vm_started");
 }
 
 TEST_CASE("peers/image: compressed clusters") {

@@ -75,8 +75,9 @@ int daemons_of(const OffLab& lab) {
         const auto log = fs::path{entry.path() / "fd/1"};
         std::error_code error;
         const auto target = fs::read_symlink(log, error);
+        // A log that was removed is "daemon.log (deleted)".
         if (!error && target.string().starts_with(lab.path().string()) &&
-            target.filename() == "daemon.log") {
+            target.filename().string().starts_with("daemon.log")) {
             ++count;
         }
     }
@@ -104,6 +105,10 @@ Result<Taken> take_backup(hypervisor::Vm& vm, const hypervisor::SnapshotPlan& pl
     SP_TRY(snapshot->prove_alive());  // again: nothing has happened since
     SP_TRY(snapshot->end(Snapshot::Outcome::published, soon()));
     return taken;
+}
+
+std::string failure_of(const Result<Taken>& taken) {
+    return taken ? "done" : taken.error().id;
 }
 
 }  // namespace stillpoint::test

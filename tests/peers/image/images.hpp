@@ -48,4 +48,7 @@ struct Steps {
 [[nodiscard]] Result<Taken> take_backup(hypervisor::Vm& vm, const hypervisor::SnapshotPlan& plan,
                                         const Steps& steps = {});
 
+/// The error's id; "done" when there is none.
+[[nodiscard]] std::string failure_of(const Result<Taken>& taken);
+
 }  // namespace stillpoint::test

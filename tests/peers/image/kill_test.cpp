@@ -122,7 +122,7 @@ TEST_CASE("peers/image: the owner killed at any moment") {
             ++finished;
         }
         need(hypervisor::clean_up_image(document_of(plan), soon()));
-        CHECK(daemons_of(lab) == 0);
+        wait_for_no_daemon(lab);
         CHECK(is_sound(image));
         next_run_is_right(lab, image, "p" + std::to_string(step + 1));
     }

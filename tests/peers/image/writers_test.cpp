@@ -23,7 +23,7 @@ struct Attempt {
     }
     std::string outcome(const Steps& steps) {
         const auto taken = take_backup(*vm, lab.plan("p1", "p2"), steps);
-        return taken ? "done" : taken.error().id;
+        return failure_of(taken);
     }
     void next_run_is_right(const std::string& dirty) {
         need(vm->inspect(soon()));
@@ -85,7 +85,7 @@ TEST_CASE("peers/image: a raw image leaves no trace but its times, and they are 
         take_backup(*vm, lab.plan("", "p1"),
                     {.while_reading = [&] { write_offline(image, "write -P 4 8M 64k", "raw"); },
                      .before_proof = {}});
-    CHECK(taken.error().id == "image.vm_started");
+    CHECK(failure_of(taken) == "image.vm_started");
     need(vm->inspect(soon()));
     const auto again = need(take_backup(*vm, lab.plan("", "p2")));
     CHECK(difference(again.content.at("vda"), content_of(image, "raw")) == "");
