@@ -36,7 +36,7 @@ public:
 private:
     enum class Phase { planned, prepared, taken, ended };
 
-    Status check_unwritten() const;
+    [[nodiscard]] Status check_unwritten() const;
     Status ban_writers();
     void lift_bans(const std::vector<BitmapChange>& changes);
     Status start_bitmaps(const env::Deadline& deadline);
