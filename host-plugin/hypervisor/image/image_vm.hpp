@@ -26,7 +26,8 @@ public:
     Result<std::unique_ptr<Snapshot>> plan_snapshot(const SnapshotPlan& plan) override;
 
 private:
-    Result<KnownDisk> look(const ImageDisk& disk, const env::Deadline& deadline) const;
+    [[nodiscard]] Result<KnownDisk> look(const ImageDisk& disk,
+                                         const env::Deadline& deadline) const;
     [[nodiscard]] std::string definition() const;
 
     std::string label_;
