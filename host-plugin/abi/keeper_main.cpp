@@ -10,6 +10,7 @@ Status clean_up(const serialization::Value& document, const env::Deadline& deadl
     const std::string driver = document.text_or("driver");
     if (driver == "qmp") return hypervisor::clean_up_qmp(document, deadline);
     if (driver == "libvirt") return hypervisor::clean_up_libvirt(document, deadline);
+    if (driver == "image") return hypervisor::clean_up_image(document, deadline);
     return fail(Errc::unsupported, "keeper.driver",
                 "the document to clean up by names the unknown driver '" + driver + "'");
 }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <sstream>
 
 #include "base/check.hpp"
 #include "env/poll.hpp"
@@ -22,6 +24,7 @@ constexpr std::size_t output_bytes_max = 1u << 20;
 struct Redirects {
     int out = -1;
     int errors = -1;
+    pid_t starter = 0;
 };
 
 std::vector<char*> argument_pointers(const std::vector<std::string>& arguments) {
@@ -37,6 +40,15 @@ std::vector<char*> argument_pointers(const std::vector<std::string>& arguments) 
 [[noreturn]] void become(const SpawnOptions& options, const Redirects& redirects, int report,
                          char* const* arguments) {
     if (options.new_session) ::setsid();
+    if (options.ends_with_starter) {
+        ::signal(SIGTERM, SIG_DFL);
+        ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+        if (::getppid() != redirects.starter) ::_exit(127);  // it ended before we asked for that
+    }
+    if (options.output_fd >= 0) {
+        ::dup2(options.output_fd, 1);
+        ::dup2(options.output_fd, 2);
+    }
     sigset_t none;
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -69,9 +81,10 @@ Result<pid_t> start(const SpawnOptions& options, const Redirects& redirects) {
     UniqueFd read_end{report[0]};
     UniqueFd write_end{report[1]};
     const auto arguments = argument_pointers(options.arguments);
+    const Redirects all{redirects.out, redirects.errors, ::getpid()};
     const pid_t pid = ::fork();
     if (pid < 0) return fail(os_error("start " + options.arguments[0], errno));
-    if (pid == 0) become(options, redirects, write_end.get(), arguments.data());
+    if (pid == 0) become(options, all, write_end.get(), arguments.data());
     write_end.reset();
     int error = 0;
     ssize_t n = 0;
@@ -148,6 +161,30 @@ Result<ProcessWatch> ProcessWatch::open(pid_t pid) {
     return ProcessWatch{std::move(fd)};
 }
 
+// The command's name, in parentheses, may hold anything: fields are counted from its end.
+Result<std::uint64_t> started_at(pid_t pid) {
+    constexpr std::size_t stat_bytes_max = 4096;
+    constexpr int fields_between = 19;  // from the state, field 3, to the start time, field 22
+    const Path file = "/proc/" + std::to_string(pid) + "/stat";
+    SP_ASSIGN(const Bytes bytes, read_file(file, stat_bytes_max));
+    const std::string text{as_text(bytes)};
+    std::istringstream fields{text.substr(std::min(text.rfind(')') + 1, text.size()))};
+    std::string skipped;
+    for (int i = 0; i < fields_between; ++i) fields >> skipped;
+    std::uint64_t started = 0;
+    if (fields >> started) return started;
+    return fail(Errc::not_found, "process.gone", "process " + std::to_string(pid) + " is gone");
+}
+
+Result<ProcessWatch> ProcessWatch::open(pid_t pid, std::uint64_t started) {
+    SP_ASSIGN(ProcessWatch watch, open(pid));
+    // Asked after the number was pinned: a later process of this number cannot answer.
+    SP_ASSIGN(const std::uint64_t began, started_at(pid));
+    if (began == started) return watch;
+    return fail(Errc::not_found, "process.gone",
+                "process " + std::to_string(pid) + " is another one by now");
+}
+
 void ProcessWatch::kill(int signal) const {
     // A failure means that it is gone, which is what the caller wants.
     ::syscall(SYS_pidfd_send_signal, pidfd_.get(), signal, nullptr, 0);
@@ -165,7 +202,7 @@ Result<ProcessOutput> run_process(const std::vector<std::string>& arguments,
     SpawnOptions options;
     options.arguments = arguments;
     // From here on every return kills and reaps it, unless it was waited for.
-    SP_ASSIGN(const pid_t pid, start(options, {out.write.get(), errors.write.get()}));
+    SP_ASSIGN(const pid_t pid, start(options, {out.write.get(), errors.write.get(), 0}));
     Child child = Child::adopt(pid);
     out.write.reset();
     errors.write.reset();

@@ -1,6 +1,7 @@
 #pragma once
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,10 @@ struct SpawnOptions {
     std::vector<std::string> arguments;  // [0] is the program, found through PATH
     int inherit_fd = -1;                 // kept open in the child as the same number; -1: none
     bool new_session = false;            // setsid: survives the death of our terminal and group
+    int output_fd = -1;                  // becomes its stdout and stderr; -1: ours
+    // SIGTERM as soon as the thread that starts it ends, however that comes about: for helpers that
+    // are of no use alone. The thread must stay for as long as the helper is needed.
+    bool ends_with_starter = false;
 };
 
 /// Another process, held by a pidfd: its number cannot be reused under us.
@@ -29,6 +34,9 @@ class ProcessWatch {
 public:
     /// @errors not_found: no such process · unknown to kernels before 5.3 (io)
     static Result<ProcessWatch> open(pid_t pid);
+    /// As above, only if the process began when `started` says: its number may be another's by now.
+    /// @errors also not_found: another process has the number
+    static Result<ProcessWatch> open(pid_t pid, std::uint64_t started);
     /// Readable once the process has ended.
     [[nodiscard]] int poll_fd() const { return pidfd_.get(); }
     void kill(int signal) const;
@@ -39,6 +47,11 @@ private:
     explicit ProcessWatch(UniqueFd pidfd) : pidfd_(std::move(pidfd)) {}
     UniqueFd pidfd_;
 };
+
+/// When a process began, in clock ticks since the host booted: with its number this names it for
+/// good. @errors not_found: no such process
+/// @source proc(5), /proc/PID/stat field 22
+[[nodiscard]] Result<std::uint64_t> started_at(pid_t pid);
 
 /// A running child. The destructor kills (SIGKILL) and reaps it unless it was waited for or
 /// released.

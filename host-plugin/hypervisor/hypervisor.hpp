@@ -35,10 +35,12 @@ struct DiskInfo {
     std::string path;                 // canonical image path as the hypervisor knows it
     std::string format;               // raw, qcow2, …
     std::string serial;               // empty: none
+    bool serial_known = true;         // an image without its VM does not tell
     ByteCount size;                   // virtual size
     bool read_only = false;           // such disks (CD-ROMs) are left out of backups, with a note
     bool persistent_bitmaps = false;  // the format can hold them
     std::vector<BitmapInfo> bitmaps;  // on the active layer, whose name starts with "stillpoint-"
+    std::string unreadable;           // why it cannot be read as things are now; empty: it can
     [[nodiscard]] std::string identity() const {
         return name + "\n" + serial + "\n" + path + "\n" + format;
     }
@@ -48,7 +50,8 @@ enum class VmState { running, paused, shut_off };
 
 struct VmInfo {
     std::string name;
-    std::string uuid;  // empty: plain QEMU without one
+    std::string uuid;        // empty: plain QEMU without one
+    bool uuid_known = true;  // images without their VM do not tell
     VmState state = VmState::running;
     bool clean_shutdown = false;  // shut_off with proof
     std::vector<DiskInfo> disks;
@@ -100,12 +103,15 @@ public:
     /// The stale-read guard: every job or filter of ours still keeps old data, the VM is not paused
     /// by our scratch. Call it after the last read, before publishing; until then reads may have
     /// shown live data without an error. Earlier calls only save work. Needs open exports.
-    /// @errors refused, id "snapshot.broken": nothing read so far may be published
+    /// @errors refused, id "snapshot.broken", or busy, id "image.vm_started": nothing read so far
+    ///         may be published
     virtual Status prove_alive() = 0;
     /// Ends exports and jobs, removes scratch and sockets. `published` retires the parent bitmaps
     /// (I2) and keeps the new ones; otherwise the new ones are dropped and the parents stay.
     enum class Outcome { published, failed };
     virtual Status end(Outcome outcome, const env::Deadline& deadline) = 0;
+    /// Why reading or publishing failed, where the driver knows better than who met the failure.
+    [[nodiscard]] virtual Error explain(Error error) const { return error; }
     /// What the keeper needs to clean up after us: {"driver": "qmp"|"libvirt"|…, …}. Stable from
     /// construction on (names are decided before anything is done).
     [[nodiscard]] virtual serialization::Value keeper_document() const = 0;
@@ -131,6 +137,8 @@ public:
                                   const env::Deadline& deadline);
 [[nodiscard]] Status clean_up_libvirt(const serialization::Value& document,
                                       const env::Deadline& deadline);
+[[nodiscard]] Status clean_up_image(const serialization::Value& document,
+                                    const env::Deadline& deadline);
 
 /// @param socket a QMP monitor of its own; @param label the name the user gave
 [[nodiscard]] Result<std::unique_ptr<Vm>> open_qmp_vm(const env::Path& socket,
@@ -148,5 +156,22 @@ inline constexpr env::Nanoseconds libvirt_open_budget = std::chrono::seconds{30}
                                                           const std::string& vm,
                                                           const env::Clock& clock,
                                                           LibvirtLoop loop = LibvirtLoop::ours);
+
+/// A disk that no VM has open, as its owner describes it.
+struct ImageDisk {
+    std::string name;
+    std::string path;
+    std::string format;  // never guessed from the content, which a guest may have made up
+    std::string serial = {};
+    bool serial_known = false;
+    bool read_only = false;
+    std::string unreadable = {};  // known beforehand
+};
+
+/// Disks of a VM that is off. @param label the name the user gave
+/// @errors not_found, id "image.missing" · invalid, id "image.twice": two disks of one name
+[[nodiscard]] Result<std::unique_ptr<Vm>> open_image_vm(const std::string& label,
+                                                        std::vector<ImageDisk> disks,
+                                                        const env::Clock& clock);
 
 }  // namespace stillpoint::hypervisor

@@ -18,11 +18,11 @@ struct Given {
     std::string encryption = "passphrase", compression = "zstd", require = "crash", type = "full",
                 format = "qcow2", scratch;
     std::uint32_t chunk_bytes = 65536;
-    std::vector<std::string> disks, points;
+    std::vector<std::string> disks, images, points;
     bool full = false, read_data = false, no_freeze = false;
 
     [[nodiscard]] s::VaultAccess access() const { return {vault, key_file}; }
-    [[nodiscard]] s::VmAccess machine() const { return {vm, connect, qmp, guest_channel}; }
+    [[nodiscard]] s::VmAccess machine() const { return {vm, connect, qmp, guest_channel, images}; }
 };
 
 template <class E>
@@ -154,7 +154,7 @@ private:
     }
 
     void add_machine(CLI::App* sub) {
-        sub->add_option("VM", given_.vm, "name or uuid; with --qmp a label")->required();
+        sub->add_option("VM", given_.vm, "name or uuid; with --qmp or --image a label")->required();
         add_hypervisor(sub);
         sub->add_option("--guest-channel", given_.guest_channel,
                         "host socket of the port org.stillpoint.guest.0 (plain QEMU)");
@@ -172,7 +172,7 @@ private:
     }
 
     void add_backup() {
-        CLI::App* backup = add(app_, "backup", "make a recovery point of a running VM", [this] {
+        CLI::App* backup = add(app_, "backup", "make a recovery point of a VM", [this] {
             return with_kind(s::BackupRequest{.vault = given_.access(),
                                               .vm = given_.machine(),
                                               .disks = given_.disks,
@@ -183,6 +183,13 @@ private:
         });
         add_machine(backup);
         need_vault(backup);
+        backup
+            ->add_option("--image", given_.images,
+                         "a disk of a plain QEMU that is off, NAME=PATH or NAME=FORMAT:PATH "
+                         "(repeatable)")
+            ->allow_extra_args(false)
+            ->excludes(backup->get_option("--connect"))
+            ->excludes(backup->get_option("--qmp"));
         backup->add_option("--disk", given_.disks, "only this disk (repeatable)");
         backup->add_flag("--full", given_.full, "read and keep everything anew");
         backup->add_option("--require", given_.require, "fail below this consistency level")

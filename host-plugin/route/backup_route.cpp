@@ -23,6 +23,7 @@ public:
                   BackupSession::open(services_, options_, decisions_, point_.id, cancel_));
         auto captured = capture(vm, *session);
         auto published = captured ? ship(*session) : Status{fail(captured.error())};
+        if (!published) published = fail(session->snapshot().explain(published.error()));
         const auto outcome = published ? hypervisor::Snapshot::Outcome::published
                                        : hypervisor::Snapshot::Outcome::failed;
         const Status ended = session->end(outcome);
@@ -34,22 +35,19 @@ public:
 
 private:
     Result<hypervisor::VmInfo> look() {
-        SP_ASSIGN(hypervisor::VmInfo vm, services_.vm.inspect(within(options_.snapshot_budget)));
-        if (vm.state == hypervisor::VmState::shut_off) {
-            return fail(Errc::unsupported, "vm.not_running", "VM " + vm.name + " is not running",
-                        "start it; powered-off images cannot be backed up yet");
-        }
-        return vm;
+        return services_.vm.inspect(within(options_.snapshot_budget));
     }
 
     Status decide(const hypervisor::VmInfo& vm) {
         SP_ASSIGN(const std::vector<vault::Point> points, services_.vault.points());
         point_.id = env::uuid7(services_.clock);
         point_.vm_name = vm.name;
-        point_.vm_uuid = vm.uuid;
+        std::vector<Parent> history = find_history(vm, points);
+        point_.vm_uuid = uuid_of(vm, history);
+        document_.uuid_known = vm.uuid_known || !point_.vm_uuid.empty();
         SP_ASSIGN(decisions_,
                   decide_disks({.vm = vm,
-                                .history = find_history(vm, points),
+                                .history = std::move(history),
                                 .vault_short_id = services_.vault.short_id(),
                                 .point_id = point_.id,
                                 .wanted_disks = options_.disks,
@@ -95,7 +93,7 @@ private:
 
     Status record(const hypervisor::VmInfo& vm, const Conversation& conversation,
                   const hypervisor::SnapshotTimes& times) {
-        auto verdict = judge(conversation, times, vm.state);
+        auto verdict = judge(conversation, times, vm);
         document_.made_by = STILLPOINT_VERSION;
         document_.driver = options_.driver;
         document_.definition = vm.definition;
@@ -126,6 +124,10 @@ private:
                                           .name = left_out.substr(0, left_out.find(':')),
                                           .type = {},
                                           .note = "left out: " + left_out});
+        }
+        for (const std::string& skipped : decisions_.skipped) {
+            document_.warnings.push_back(
+                {"disk.skipped", "a disk is not in this point: " + skipped});
         }
     }
 

@@ -34,9 +34,15 @@ const BitmapInfo* bitmap_of(const DiskInfo& disk, const std::string& name) {
     return find_named(disk.bitmaps, name, [](const BitmapInfo& b) { return b.name; });
 }
 
+/// A serial that nobody tells, then or now, proves nothing; all else must agree.
+bool same_disk(const DiskInfo& disk, const DiskDocument& before) {
+    if (disk.serial_known && before.serial_known) return disk.identity() == before.identity;
+    return disk.name == before.name && disk.path == before.path && disk.format == before.format;
+}
+
 /// Why tracking cannot be trusted for this disk; empty: it can.
 std::string distrust(const DiskInfo& disk, const DiskDocument& before, const BitmapInfo* bitmap) {
-    if (disk.identity() != before.identity) {
+    if (!same_disk(disk, before)) {
         return "the disk was replaced: it was " + before.path + " (" + before.format + ")";
     }
     if (disk.size.raw() < before.size) {
@@ -112,15 +118,20 @@ DiskDecision decide_one(const DecideInput& input, const DiskInfo& disk) {
     const std::string expected = bitmap_name(input.vault_short_id, parent->point.id);
     decision.parent_point = parent->point.id;
     decision.parent_root = *root_of(*parent, disk.name);
-    decision.reason = distrust(disk, *document_of(*parent, disk.name), bitmap_of(disk, expected));
+    const DiskDocument& before = *document_of(*parent, disk.name);
+    decision.reason = distrust(disk, before, bitmap_of(disk, expected));
     if (decision.reason.empty()) {
         // Good until proven otherwise: it is retired when the new point is durable (I2).
         decision.parent_bitmap = expected;
         decision.reason = periodic(input, disk, *parent);
     }
+    if (!disk.serial_known && same_disk(disk, before)) {
+        // Kept for the next run that knows it: another one then is another disk.
+        decision.disk.serial = before.serial;
+        decision.disk.serial_known = before.serial_known;
+    }
     decision.mode = decision.reason.empty() ? DiskMode::increment : DiskMode::compare;
     if (decision.mode == DiskMode::increment) {
-        const DiskDocument& before = *document_of(*parent, disk.name);
         decision.read_whole_ns = read_whole_ns(*parent, before);
         decision.increments = before.increments + 1;
     }
@@ -151,7 +162,8 @@ std::vector<std::string> orphans_on(const DiskInfo& disk, const std::string& vau
 
 bool same_vm(const hypervisor::VmInfo& vm, const vault::Point& point,
              const PointDocument& document) {
-    if (!vm.uuid.empty() || !point.vm_uuid.empty()) return vm.uuid == point.vm_uuid;
+    const bool known = vm.uuid_known && document.uuid_known;
+    if (known && !(vm.uuid.empty() && point.vm_uuid.empty())) return vm.uuid == point.vm_uuid;
     if (vm.name != point.vm_name) return false;
     return std::any_of(vm.disks.begin(), vm.disks.end(), [&](const DiskInfo& disk) {
         return std::any_of(document.disks.begin(), document.disks.end(),
@@ -170,6 +182,7 @@ std::string doubt_about_tracking(const DiskInfo& disk, const DiskDocument& at_po
 }
 
 Result<Decisions> decide_disks(const DecideInput& input) {
+    std::string unreadable;
     for (const std::string& name : input.wanted_disks) {
         if (find_named(input.vm.disks, name, [](const DiskInfo& d) { return d.name; }) == nullptr) {
             return fail(Errc::invalid, "vm.no_such_disk",
@@ -186,15 +199,30 @@ Result<Decisions> decide_disks(const DecideInput& input) {
             decisions.left_out.push_back(disk.name + (wanted ? ": read-only" : ": not asked for"));
             continue;
         }
+        if (!disk.unreadable.empty()) {
+            unreadable = disk.name + ": " + disk.unreadable;
+            decisions.left_out.push_back(unreadable);
+            decisions.skipped.push_back(unreadable);
+            continue;
+        }
         decisions.disks.push_back(decide_one(input, disk));
         auto orphans = orphans_on(disk, input.vault_short_id, good_bitmap(input, disk));
         if (!orphans.empty()) decisions.orphans[disk.name] = std::move(orphans);
+    }
+    if (!unreadable.empty() && (decisions.disks.empty() || !input.wanted_disks.empty())) {
+        return fail(Errc::refused, "image.unreadable", "disk " + unreadable,
+                    "back the VM up while it runs, or leave this disk out with --disk");
     }
     if (decisions.disks.empty()) {
         return fail(Errc::invalid, "vm.no_disks", "VM " + input.vm.name + " has no writable disk",
                     "attach a disk, or choose one with --disk");
     }
     return decisions;
+}
+
+std::string uuid_of(const hypervisor::VmInfo& vm, const std::vector<Parent>& history) {
+    if (vm.uuid_known || history.empty()) return vm.uuid;
+    return history.front().point.vm_uuid;
 }
 
 std::vector<Parent> find_history(const hypervisor::VmInfo& vm,

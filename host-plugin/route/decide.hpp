@@ -55,6 +55,7 @@ struct Decisions {
     /// Bitmaps of this vault that belong to no durable point we use: to be removed first.
     std::map<std::string, std::vector<std::string>> orphans;
     std::vector<std::string> left_out;  // disks not captured, with the reason
+    std::vector<std::string> skipped;   // likewise, but nobody wanted that: worth a warning
 };
 
 [[nodiscard]] std::string bitmap_name(const std::string& vault_short_id,
@@ -65,13 +66,17 @@ struct Decisions {
 [[nodiscard]] std::string doubt_about_tracking(const hypervisor::DiskInfo& disk,
                                                const DiskDocument& at_point);
 
-/// @errors invalid, id "vm.no_such_disk" or "vm.no_disks"
+/// @errors invalid, id "vm.no_such_disk" or "vm.no_disks" · refused, id "image.unreadable": a disk
+///         that was asked for by name, or every disk, cannot be read as things are now
 [[nodiscard]] Result<Decisions> decide_disks(const DecideInput& input);
 
 /// The points that can be a parent of some disk: those of this VM that are the newest to hold a
 /// disk of some name, newest first. A VM is known by its uuid; without one by label and the path of
-/// at least one disk (a label alone proves nothing).
+/// at least one disk (a label alone proves nothing); so is one of which only images are at hand.
 [[nodiscard]] std::vector<Parent> find_history(const hypervisor::VmInfo& vm,
                                                const std::vector<vault::Point>& points);
+
+/// The uuid to record: where images alone are at hand, that of the points they continue.
+[[nodiscard]] std::string uuid_of(const hypervisor::VmInfo& vm, const std::vector<Parent>& history);
 
 }  // namespace stillpoint::route

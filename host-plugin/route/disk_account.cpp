@@ -10,6 +10,7 @@ DiskDocument describe_disk(const DiskDecision& decision, const DiskTransfer& tra
                       .path = decision.disk.path,
                       .format = decision.disk.format,
                       .serial = decision.disk.serial,
+                      .serial_known = decision.disk.serial_known,
                       .parent = decision.parent_point,
                       .new_bitmap = decision.new_bitmap,
                       .mode = transfer.mode,

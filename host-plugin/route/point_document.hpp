@@ -35,8 +35,9 @@ struct DiskDocument {
     std::string path;
     std::string format;
     std::string serial;
-    std::string parent;      // the point this disk was compared with or built on; empty: none
-    std::string new_bitmap;  // records changes since this point; empty: none could be had
+    bool serial_known = true;  // false: the disk was backed up off, and no earlier point knew it
+    std::string parent;        // the point this disk was compared with or built on; empty: none
+    std::string new_bitmap;    // records changes since this point; empty: none could be had
     serialization::DiskMode mode = serialization::DiskMode::full;
     std::string reason;
     std::uint64_t size = 0;
@@ -53,6 +54,7 @@ struct DiskDocument {
         v("path", s.path);
         v("format", s.format);
         v("serial", s.serial);
+        v("serial_known", s.serial_known);
         v("parent", s.parent);
         v("new_bitmap", s.new_bitmap);
         v("mode", s.mode);
@@ -70,7 +72,8 @@ struct DiskDocument {
 struct PointDocument {
     std::uint32_t version = 1;
     std::string made_by;       // product version
-    std::string driver;        // "libvirt" or "qmp"
+    std::string driver;        // "libvirt", "qmp" or "image"
+    bool uuid_known = true;    // false: the images were backed up without their VM
     std::string definition;    // domain XML, or QEMU's own description
     std::int64_t time_ns = 0;  // wall clock at the snapshot's instant
     std::string parent;
@@ -91,6 +94,7 @@ struct PointDocument {
         v("version", s.version);
         v("made_by", s.made_by);
         v("driver", s.driver);
+        v("uuid_known", s.uuid_known);
         v("definition", s.definition);
         v("time_ns", s.time_ns);
         v("parent", s.parent);

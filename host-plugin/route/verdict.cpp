@@ -10,6 +10,11 @@ serialization::Level asked_of(const Conversation& conversation) {
                : serialization::Level::filesystem;
 }
 
+quiesce::Machine machine_of(const hypervisor::VmInfo& vm) {
+    if (vm.state != hypervisor::VmState::shut_off) return quiesce::Machine::running;
+    return vm.clean_shutdown ? quiesce::Machine::off_clean : quiesce::Machine::off_unproven;
+}
+
 quiesce::HostWindow window_of(const Conversation& conversation,
                               const hypervisor::SnapshotTimes& times) {
     return {.freeze_sent_ns = conversation.freeze_sent.count(),
@@ -24,11 +29,10 @@ quiesce::HostWindow window_of(const Conversation& conversation,
 }  // namespace
 
 quiesce::LevelResult judge(const Conversation& conversation, const hypervisor::SnapshotTimes& times,
-                           hypervisor::VmState state) {
+                           const hypervisor::VmInfo& vm) {
     quiesce::LevelInput input;
     input.asked = asked_of(conversation);
-    input.machine = state == hypervisor::VmState::shut_off ? quiesce::Machine::off_unproven
-                                                           : quiesce::Machine::running;
+    input.machine = machine_of(vm);
     input.job_id = conversation.job_id;
     input.lease_id = conversation.lease_id;
     input.welcome = conversation.welcome;

@@ -9,6 +9,6 @@ namespace stillpoint::route {
 /// The level, its evidence and everything that the user must be told about the still point.
 [[nodiscard]] quiesce::LevelResult judge(const Conversation& conversation,
                                          const hypervisor::SnapshotTimes& times,
-                                         hypervisor::VmState state);
+                                         const hypervisor::VmInfo& vm);
 
 }  // namespace stillpoint::route

@@ -74,12 +74,14 @@ struct VmAccess {
     std::string connect;        // libvirt URI; empty with qmp_socket
     std::string qmp_socket;     // plain QEMU
     std::string guest_channel;  // unix socket of the guest port; libvirt: found in the live XML
+    std::vector<std::string> images;  // of a VM that is off: NAME=PATH or NAME=FORMAT:PATH
     template <class V, class S>
     static void fields(V& v, S& s) {
         v("vm", s.vm);
         v("connect", s.connect);
         v("qmp_socket", s.qmp_socket);
         v("guest_channel", s.guest_channel);
+        v("images", s.images);
     }
 };
 

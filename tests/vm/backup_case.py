@@ -30,10 +30,14 @@ class Backup(unittest.TestCase):
         cls.stillpoint = product.Stillpoint(
             cls.place, greet_seconds=product.GREET_SECONDS if cls.extension else 2)
         cls.stillpoint.init()
-        cls.disks = writing_guest.make_disks(cls.place)
+        cls.disks = cls.make_disks()
         cls.vm = writing_guest.start(cls.place, cls.disks, kind=KIND, main=cls.extension)
         cls.access = product.access_of(cls.vm)
         cls.restores = 0
+
+    @classmethod
+    def make_disks(cls):
+        return writing_guest.make_disks(cls.place)
 
     def restore(self, point):
         type(self).restores += 1

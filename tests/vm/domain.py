@@ -64,6 +64,16 @@ class Domain(machine.Machine):
         self.place.closing.callback(self._destroy)
         self._accept_ports(listeners)
 
+    def begin_again(self):
+        """Starts the domain that was shut off, as it is defined; it boots afterwards."""
+        listeners = {name: self._listen(name) for name in ("console", "control")}
+        images.must("virsh", "start", self.name)
+        self._accept_ports(listeners)
+
+    def start_again(self):
+        self.begin_again()
+        self.wait_ready()
+
     def _destroy(self):
         images.command("virsh", "destroy", self.name)
         images.command("virsh", "undefine", self.name, "--checkpoints-metadata")

@@ -80,3 +80,15 @@ def check_clean(raw, kind):
     else:
         status, output = command("xfs_repair", "-n", "-f", raw)
     return status == 0, output
+
+
+def bitmaps(path):
+    """{name: flags} of all dirty bitmaps in a qcow2 image, whoever has it open."""
+    info = json.loads(must("qemu-img", "info", "-U", "--output=json", "-f", "qcow2", path))
+    found = info["format-specific"]["data"].get("bitmaps", [])
+    return {bitmap["name"]: sorted(bitmap["flags"]) for bitmap in found}
+
+
+def is_sound(path):
+    """Whether qemu-img check finds nothing wrong; leaked clusters (status 3) are not."""
+    return command("qemu-img", "check", "-f", "qcow2", path)[0] in (0, 3)

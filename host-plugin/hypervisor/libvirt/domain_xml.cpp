@@ -26,6 +26,10 @@ std::string child_text(const XMLElement* parent, const char* name) {
     return text == nullptr ? "" : text;
 }
 
+bool has_child(const XMLElement* element, const char* name) {
+    return element != nullptr && element->FirstChildElement(name) != nullptr;
+}
+
 template <class Int>
 std::optional<Int> number(std::string_view text) {
     Int value{};
@@ -68,8 +72,11 @@ std::optional<DomainDisk> read_disk(const XMLElement* element) {
     disk.serial = child_text(element, "serial");
     disk.read_only = element->FirstChildElement("readonly") != nullptr;
     disk.block_job = element->FirstChildElement("mirror") != nullptr;
+    const XMLElement* source = element->FirstChildElement("source");
+    disk.encrypted = has_child(element, "encryption") || has_child(source, "encryption");
+    disk.sliced = has_child(source, "slices");
     disk.layer_indexes = read_layers(element);
-    read_source(element->FirstChildElement("source"), disk);
+    read_source(source, disk);
     return disk;
 }
 

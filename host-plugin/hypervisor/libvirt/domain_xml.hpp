@@ -16,6 +16,8 @@ struct DomainDisk {
     std::string format;  // driver type; raw when not said
     std::string serial;
     bool read_only = false;
+    bool encrypted = false;          // its secret is known to libvirt and QEMU alone
+    bool sliced = false;             // a part of its file
     bool block_job = false;          // a <mirror>: copy or commit under way
     std::vector<int> layer_indexes;  // live XML: the layers' index, active one first; else empty
 };

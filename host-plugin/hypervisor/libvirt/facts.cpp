@@ -35,13 +35,18 @@ Result<ByteCount> size_without_node(virDomainPtr domain, const DomainDisk& disk)
     return ByteCount{info.capacity};
 }
 
-Result<DiskInfo> disk_info(virDomainPtr domain, const DomainDisk& disk, const Nodes& nodes) {
+DiskInfo configured_info(const DomainDisk& disk) {
     DiskInfo info;
     info.name = disk.name;
     info.path = disk.path;
     info.format = disk.format;
     info.serial = disk.serial;
     info.read_only = disk.read_only;
+    return info;
+}
+
+Result<DiskInfo> disk_info(virDomainPtr domain, const DomainDisk& disk, const Nodes& nodes) {
+    DiskInfo info = configured_info(disk);
     const Node* active =
         disk.layer_indexes.empty() ? nullptr : find_layer(nodes, disk.layer_indexes.front());
     if (active == nullptr) {
@@ -97,6 +102,10 @@ Result<Facts> read_facts(virDomainPtr domain) {
         SP_ASSIGN(facts.nodes, query_nodes(domain));
     }
     for (const DomainDisk& disk : facts.xml.disks) {
+        if (!is_active(facts)) {
+            facts.vm.disks.push_back(configured_info(disk));  // its image tells the rest
+            continue;
+        }
         SP_ASSIGN(DiskInfo info, disk_info(domain, disk, facts.nodes));
         facts.vm.disks.push_back(std::move(info));
     }

@@ -22,7 +22,8 @@ struct Facts {
     [[nodiscard]] const Node* active_node(const std::string& disk_name) const;
 };
 
-/// Blocks: call on a lane. Changes nothing.
+/// Blocks: call on a lane. Changes nothing. Of a VM that is off the disks' sizes and bitmaps are
+/// not told: their images know them.
 [[nodiscard]] Result<Facts> read_facts(virDomainPtr domain);
 
 /// QEMU exists (running, paused, …).

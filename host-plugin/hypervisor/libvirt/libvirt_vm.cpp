@@ -3,6 +3,7 @@
 #include "hypervisor/libvirt/checkpoints.hpp"
 #include "hypervisor/libvirt/facts.hpp"
 #include "hypervisor/libvirt/libvirt_snapshot.hpp"
+#include "hypervisor/libvirt/powered_off.hpp"
 
 namespace stillpoint::hypervisor {
 namespace libvirt {
@@ -12,11 +13,57 @@ Result<VmInfo> LibvirtVm::inspect(const env::Deadline& deadline) {
                                                     [domain = domain_](virConnectPtr) {
                                                         return read_facts(domain.get());
                                                     }));
-    return std::move(facts.vm);
+    images_.reset();
+    told_ = facts.vm;
+    if (is_active(facts) || connection_->remote()) return std::move(facts.vm);
+    return inspect_images(facts, deadline);
+}
+
+Result<VmInfo> LibvirtVm::inspect_images(const Facts& facts, const env::Deadline& deadline) {
+    auto images = std::make_unique<image::ImageVm>(facts.vm.name, images_of(facts), clock_);
+    SP_ASSIGN(VmInfo info, images->inspect(deadline));
+    // Asked after the images were looked at: whoever starts the VM now changes them.
+    SP_ASSIGN(info.clean_shutdown,
+              connection_->call<bool>(
+                  deadline, "ask how the VM went down",
+                  [domain = domain_](virConnectPtr) { return ask_clean_shutdown(domain.get()); }));
+    info.uuid = facts.vm.uuid;
+    info.uuid_known = true;
+    info.definition = facts.vm.definition;
+    told_ = info;
+    images_ = std::move(images);
+    return info;
+}
+
+std::vector<std::string> LibvirtVm::retired_by(const SnapshotPlan& plan) const {
+    std::map<std::string, std::vector<std::string>> going;
+    for (const DiskPlan& disk : plan.disks) {
+        if (!disk.parent_bitmap.empty()) going[disk.name] = {disk.parent_bitmap};
+    }
+    return forgotten_with(told_, going);
+}
+
+// A libvirt checkpoint needs a bitmap in the image; who plans without knowing that gets none.
+SnapshotPlan LibvirtVm::with_possible_bitmaps(SnapshotPlan plan) const {
+    for (const DiskInfo& disk : told_.disks) {
+        if (disk.persistent_bitmaps) continue;
+        for (DiskPlan& planned : plan.disks) {
+            if (planned.name == disk.name) planned.new_bitmap.clear();
+        }
+    }
+    return plan;
 }
 
 Status LibvirtVm::remove_bitmaps(const std::map<std::string, std::vector<std::string>>& by_disk,
                                  const env::Deadline& deadline) {
+    if (images_) {
+        SP_TRY(images_->remove_bitmaps(by_disk, deadline));
+        return connection_->call<void>(
+            deadline, "forget checkpoints",
+            [domain = domain_, names = forgotten_with(told_, by_disk)](virConnectPtr) {
+                return forget_checkpoints(domain.get(), names);
+            });
+    }
     return connection_->call<void>(
         deadline, "remove bitmaps", [domain = domain_, by_disk](virConnectPtr) -> Status {
             SP_ASSIGN(const Facts facts, read_facts(domain.get()));
@@ -35,7 +82,13 @@ Result<std::unique_ptr<Snapshot>> LibvirtVm::plan_snapshot(const SnapshotPlan& p
                     connection_->uri() + " is another machine: its disks cannot be read from here",
                     "run the backup on that machine");
     }
-    SP_ASSIGN(auto snapshot, LibvirtSnapshot::plan(connection_, domain_, plan, clock_));
+    if (images_) {
+        SP_ASSIGN(auto images, images_->plan_snapshot(plan));
+        return std::unique_ptr<Snapshot>{std::make_unique<PoweredOffSnapshot>(
+            std::move(images), connection_, domain_, retired_by(plan))};
+    }
+    SP_ASSIGN(auto snapshot,
+              LibvirtSnapshot::plan(connection_, domain_, with_possible_bitmaps(plan), clock_));
     return snapshot;
 }
 

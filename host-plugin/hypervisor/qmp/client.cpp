@@ -31,12 +31,17 @@ bool is_refusal(const Error& error) {
 
 Result<QmpClient> QmpClient::connect(const env::Path& socket, const env::Deadline& deadline) {
     SP_ASSIGN(auto connected, env::UnixSocket::connect(socket, deadline));
-    QmpClient client{std::move(connected), socket.string()};
-    const auto greeting = client.greet(deadline);
+    return greet(std::move(connected), socket.string(), deadline);
+}
+
+Result<QmpClient> QmpClient::greet(env::UnixSocket socket, const std::string& name,
+                                   const env::Deadline& deadline) {
+    QmpClient client{std::move(socket), name};
+    const auto greeting = client.await_greeting(deadline);
     if (!greeting && greeting.error().code == Errc::timeout) {
         return fail(
             Errc::busy, "qmp.busy",
-            "QMP monitor " + socket.string() + " sent no greeting: another client holds it",
+            "QMP monitor " + name + " sent no greeting: another client holds it",
             "give Stillpoint a monitor of its own: one more -qmp unix:PATH,server=on,wait=off");
     }
     if (!greeting) return fail(greeting.error());
@@ -70,7 +75,7 @@ Status QmpClient::skip_to_greeting(const env::Deadline& deadline) {
     return {};
 }
 
-Result<Greeting> QmpClient::greet(const env::Deadline& deadline) {
+Result<Greeting> QmpClient::await_greeting(const env::Deadline& deadline) {
     SP_TRY(skip_to_greeting(deadline));
     SP_ASSIGN(const Message message, receive(deadline));
     if (const auto* greeting = std::get_if<Greeting>(&message)) return *greeting;

@@ -30,6 +30,9 @@ public:
     /// @errors not_found, denied, io: no monitor there · busy, id "qmp.busy": somebody else holds
     ///         the monitor · corrupt, id "qmp.malformed": not QMP
     static Result<QmpClient> connect(const env::Path& socket, const env::Deadline& deadline);
+    /// As connect, over a socket that is connected already. @param name for error texts
+    static Result<QmpClient> greet(env::UnixSocket socket, const std::string& name,
+                                   const env::Deadline& deadline);
 
     /// @return the command's "return" value
     /// @errors QEMU's refusal, text = command and QEMU's description: io, id "qmp.refused" ·
@@ -64,7 +67,7 @@ public:
 private:
     QmpClient(env::UnixSocket socket, std::string name)
         : socket_(std::move(socket)), name_(std::move(name)) {}
-    Result<Greeting> greet(const env::Deadline& deadline);
+    Result<Greeting> await_greeting(const env::Deadline& deadline);
     Status skip_to_greeting(const env::Deadline& deadline);
     [[nodiscard]] tl::unexpected<Error> no_greeting() const;
     Result<Message> receive(const env::Deadline& deadline);

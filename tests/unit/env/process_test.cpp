@@ -122,3 +122,46 @@ TEST_CASE("env/queue: bounded, in order, drained after closing; closing wakes bo
     CHECK(full.pop() == 1);
     CHECK_FALSE(full.pop());
 }
+
+TEST_CASE("env/process: a helper ends with the thread that started it") {
+    pid_t helper = 0;
+    std::thread starter{[&] {
+        SpawnOptions options;
+        options.arguments = {"sleep", "1000"};
+        options.ends_with_starter = true;
+        auto child = Child::spawn(options).value();
+        helper = child.pid();
+        child.release();
+    }};
+    starter.join();
+    auto orphan = Child::adopt(helper);
+    CHECK(orphan.wait(Deadline{real_clock, 10s}).value() == 128 + SIGTERM);
+}
+
+TEST_CASE("env/process: output goes where it is told") {
+    const auto folder = TemporaryFolder::create(std::filesystem::temp_directory_path(), "sp-out-");
+    REQUIRE(folder);
+    const Path file = folder->path() / "log";
+    const auto log = open_file(file, O_WRONLY | O_CREAT, 0600);
+    REQUIRE(log);
+    SpawnOptions options;
+    options.arguments = {"sh", "-c", "echo one; echo two >&2"};
+    options.output_fd = log->get();
+    auto child = Child::spawn(options).value();
+    REQUIRE(child.wait(Deadline{real_clock, 10s}));
+    CHECK(as_text(read_file(file, 100).value()) == "one\ntwo\n");
+}
+
+TEST_CASE("env/process: a process is known by number and start time together") {
+    SpawnOptions options;
+    options.arguments = {"sleep", "1000"};
+    auto child = Child::spawn(options).value();
+    const auto started = started_at(child.pid());
+    REQUIRE(started);
+    CHECK(ProcessWatch::open(child.pid(), *started));
+    CHECK(ProcessWatch::open(child.pid(), *started + 1).error().code == Errc::not_found);
+    const pid_t pid = child.pid();
+    child.kill(SIGKILL);
+    REQUIRE(child.wait(Deadline{real_clock, 10s}));
+    CHECK(started_at(pid).error().code == Errc::not_found);
+}
