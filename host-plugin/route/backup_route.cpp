@@ -42,10 +42,13 @@ private:
     }
 
     Status decide(const hypervisor::VmInfo& vm) {
-        SP_ASSIGN(const std::vector<vault::Point> points, services_.vault.points());
         point_.id = env::uuid7(services_.clock);
         point_.vm_name = vm.name;
         point_.vm_uuid = vm.uuid;
+        // Before the points are read: a parent that is there now stays whole until this run ends,
+        // even if it is forgotten meanwhile.
+        SP_ASSIGN(run_, services_.vault.begin_run(point_.id));
+        SP_ASSIGN(const std::vector<vault::Point> points, services_.vault.points());
         SP_ASSIGN(decisions_,
                   decide_disks({.vm = vm,
                                 .history = find_history(vm, points),
@@ -57,7 +60,6 @@ private:
             log(Severity::info, "removing dirty bitmaps that belong to no recovery point");
             SP_TRY(services_.vm.remove_bitmaps(decisions_.orphans, within(options_.end_budget)));
         }
-        SP_ASSIGN(run_, services_.vault.begin_run(point_.id));
         return cancel_.check();
     }
 
