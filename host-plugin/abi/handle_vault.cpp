@@ -60,4 +60,32 @@ Result<JobResult> handle_vault_stats(const Value& document, const JobContext& co
                                     {"stored_bytes", stats.stored_bytes}}};
 }
 
+Result<JobResult> handle_vault_gc(const Value& document, const JobContext& context) {
+    SP_ASSIGN(const auto request, from_value<serialization::VaultGcRequest>(document, "vault.gc"));
+    const env::Nanoseconds start = context.clock.monotonic();
+    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
+    const auto progress = [&](std::uint64_t done, std::uint64_t total) {
+        context.reporter.progress(
+            {.phase = "gc", .disk = {}, .done = done, .total = total, .text = {}});
+    };
+    const vault::GcOptions options{.mode = request.dry_run ? vault::GcMode::plan
+                                                           : vault::GcMode::collect};
+    SP_ASSIGN(const auto found, open.vault->collect(options, progress, context.cancel));
+    const serialization::GcReport report{
+        .dry_run = request.dry_run,
+        .points = found.points,
+        .bytes_before = found.bytes_before,
+        .unreachable_bytes = found.dead_bytes,
+        .sparse_bytes = found.sparse_bytes,
+        .freed_bytes = found.freed_bytes,
+        .freed_packs = found.freed_packs,
+        .written_bytes = found.written_bytes,
+        .waiting_bytes = found.waiting_bytes,
+        .skipped_bytes = found.young_bytes,
+        .rescued_packs = found.rescued_packs,
+        .waiting_for = {found.waiting_for.begin(), found.waiting_for.end()},
+        .seconds = env::to_ms(context.clock.monotonic() - start) / 1000.0};
+    return JobResult{exit_done, to_value(report)};
+}
+
 }  // namespace stillpoint::abi

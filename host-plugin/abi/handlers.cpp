@@ -15,10 +15,11 @@ struct Route {
     Handler handler;
 };
 
-constexpr std::array<Route, 11> routes{{
+constexpr std::array<Route, 12> routes{{
     {serialization::VaultInitRequest::kind, handle_vault_init},
     {serialization::VaultCheckRequest::kind, handle_vault_check},
     {serialization::VaultStatsRequest::kind, handle_vault_stats},
+    {serialization::VaultGcRequest::kind, handle_vault_gc},
     {serialization::BackupRequest::kind, handle_backup},
     {serialization::PointsRequest::kind, handle_points},
     {serialization::ShowRequest::kind, handle_show},

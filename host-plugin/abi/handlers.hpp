@@ -24,6 +24,7 @@ struct JobContext {
 
 [[nodiscard]] Result<JobResult> handle_vault_init(const serialization::Value&, const JobContext&);
 [[nodiscard]] Result<JobResult> handle_vault_check(const serialization::Value&, const JobContext&);
+[[nodiscard]] Result<JobResult> handle_vault_gc(const serialization::Value&, const JobContext&);
 [[nodiscard]] Result<JobResult> handle_vault_stats(const serialization::Value&, const JobContext&);
 [[nodiscard]] Result<JobResult> handle_backup(const serialization::Value&, const JobContext&);
 [[nodiscard]] Result<JobResult> handle_points(const serialization::Value&, const JobContext&);

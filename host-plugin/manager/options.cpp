@@ -19,7 +19,7 @@ struct Given {
                 format = "qcow2", scratch;
     std::uint32_t chunk_bytes = 65536;
     std::vector<std::string> disks, images, points;
-    bool full = false, read_data = false, no_freeze = false;
+    bool full = false, read_data = false, no_freeze = false, dry_run = false;
 
     [[nodiscard]] s::VaultAccess access() const { return {vault, key_file}; }
     [[nodiscard]] s::VmAccess machine() const { return {vm, connect, qmp, guest_channel, images}; }
@@ -143,6 +143,11 @@ private:
         });
         add_url(check);
         check->add_flag("--read-data", given_.read_data, "read and authenticate every stored byte");
+        CLI::App* gc = add(*vault, "gc", "free what no recovery point needs", [this] {
+            return with_kind(s::VaultGcRequest{given_.access(), given_.dry_run});
+        });
+        add_url(gc);
+        gc->add_flag("--dry-run", given_.dry_run, "say what would be freed and change nothing");
         CLI::App* stats = add(*vault, "stats", "sizes and counts",
                               [this] { return with_kind(s::VaultStatsRequest{given_.access()}); });
         add_url(stats);

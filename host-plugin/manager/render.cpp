@@ -182,7 +182,7 @@ void render_forgotten(std::ostream& out, const s::Value& document) {
     for (const s::Value& id : *list->array()) {
         if (id.text() != nullptr) out << "forgot " << *id.text() << "\n";
     }
-    out << "the space is freed by gc\n";
+    out << "`stillpoint vault gc` frees the space\n";
 }
 
 void render_vault(std::ostream& out, const s::Value& document) {
@@ -192,17 +192,40 @@ void render_vault(std::ostream& out, const s::Value& document) {
     out << "Keep its key or passphrase safe and elsewhere: without it nothing can be restored.\n";
 }
 
+void render_gc(std::ostream& out, const s::Value& document) {
+    const auto report = s::from_value<s::GcReport>(document, "gc");
+    if (!report) return;
+    out << report->points << " recovery points, " << human_bytes(report->bytes_before)
+        << " in packs\n";
+    if (report->dry_run) {
+        out << "would free " << human_bytes(report->unreachable_bytes) << ", and part of "
+            << human_bytes(report->sparse_bytes) << " in packs of which little is needed\n";
+    } else {
+        out << "freed " << human_bytes(report->freed_bytes) << " (" << report->freed_packs
+            << " packs), wrote " << human_bytes(report->written_bytes) << " anew\n";
+    }
+    if (report->waiting_bytes > 0) {
+        out << human_bytes(report->waiting_bytes) << " wait for " << report->waiting_for.size()
+            << " running backups: run gc again when they have ended\n";
+    }
+    if (report->skipped_bytes > 0) {
+        out << human_bytes(report->skipped_bytes)
+            << " are too young to tell from what running backups write\n";
+    }
+}
+
 struct Renderer {
     std::string_view kind;
     void (*render)(std::ostream&, const s::Value&);
 };
 
-constexpr std::array<Renderer, 11> renderers{{{"backup", render_point},
+constexpr std::array<Renderer, 12> renderers{{{"backup", render_point},
                                               {"show", render_point},
                                               {"points", render_points},
                                               {"vault.init", render_vault},
                                               {"vault.check", render_check},
                                               {"vault.stats", render_stats},
+                                              {"vault.gc", render_gc},
                                               {"verify", render_check},
                                               {"restore", render_check},
                                               {"forget", render_forgotten},

@@ -39,9 +39,12 @@ private:
     }
 
     Status decide(const hypervisor::VmInfo& vm) {
-        SP_ASSIGN(const std::vector<vault::Point> points, services_.vault.points());
         point_.id = env::uuid7(services_.clock);
         point_.vm_name = vm.name;
+        // Before the points are read: a parent that is there now stays whole until this run ends,
+        // even if it is forgotten meanwhile.
+        SP_ASSIGN(run_, services_.vault.begin_run(point_.id));
+        SP_ASSIGN(const std::vector<vault::Point> points, services_.vault.points());
         std::vector<Parent> history = find_history(vm, points);
         point_.vm_uuid = uuid_of(vm, history);
         document_.uuid_known = vm.uuid_known || !point_.vm_uuid.empty();
@@ -58,7 +61,6 @@ private:
             log(Severity::info, "removing dirty bitmaps that belong to no recovery point");
             SP_TRY(services_.vm.remove_bitmaps(decisions_.orphans, within(options_.end_budget)));
         }
-        SP_ASSIGN(run_, services_.vault.begin_run(point_.id));
         return cancel_.check();
     }
 

@@ -76,8 +76,14 @@ Status BackupRun::publish(const Point& point) {
     SP_ASSIGN(const Bytes bytes, encode_point(point));
     SP_TRY(prove_durable(point));
     SP_TRY(run_->ready_to_publish());
-    SP_ASSIGN(point_bytes_,
-              put_object(chunks_.core(), ObjectKind::point, point_object(id_), bytes));
+    const auto stored = put_object(chunks_.core(), ObjectKind::point, point_object(id_), bytes);
+    if (!stored && stored.error().id == "store.exists") {
+        // Only a gc takes our name, and only once our lease has long ended.
+        return fail(Errc::refused, "vault.run_fenced",
+                    "run " + id_ + " stood still for so long that a gc took it for dead",
+                    "run the backup again");
+    }
+    SP_ASSIGN(point_bytes_, stored);
     run_->end();
     return {};
 }

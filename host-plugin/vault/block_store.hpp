@@ -10,6 +10,7 @@ namespace stillpoint::vault {
 struct ObjectInfo {
     std::string name;
     ByteCount size;
+    std::uint64_t modified_ns = 0;  // by the store's clock, since 1970; 0: it does not tell
 };
 
 /// Where a vault's objects live. Names are relative, '/'-separated, [0-9a-z._-] only.

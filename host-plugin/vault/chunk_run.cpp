@@ -1,7 +1,6 @@
 #include "vault/chunk_run.hpp"
 
 #include "vault/index_segment.hpp"
-#include "vault/marks.hpp"
 #include "vault/pack_reader.hpp"
 
 namespace stillpoint::vault {
@@ -49,7 +48,10 @@ ChunkRun::ChunkRun(StoredChunks& chunks, std::unique_ptr<RunLease> lease)
       writer_(std::make_unique<PackWriter>(
           chunks.core(), [this](DurablePack pack) { return on_durable(std::move(pack)); })) {}
 
-ChunkRun::~ChunkRun() = default;
+ChunkRun::~ChunkRun() {
+    writer_.reset();
+    lease_->end();  // nothing can publish it any more: gc need not wait for it
+}
 
 Result<std::unique_ptr<ChunkRun>> ChunkRun::begin(StoredChunks& chunks, const std::string& run_id) {
     SP_ASSIGN(auto lease, RunLease::take(chunks.core(), run_id));
@@ -67,7 +69,6 @@ Result<bool> ChunkRun::known_before(const chunk::ChunkId& id) {
     if (!place) return false;
     const std::scoped_lock lock{mutex_};
     claimed_.erase(id);  // found again at the next put; only what is not indexed takes memory
-    relied_on_.insert(place->pack);
     return true;
 }
 
@@ -117,7 +118,6 @@ Status ChunkRun::on_durable(DurablePack pack) {
         const std::scoped_lock lock{mutex_};
         stored_bytes_ += pack.directory.pack_bytes;
         unindexed_entries_ += pack.directory.entries.size();
-        relied_on_.insert(pack.name);
         unindexed_.push_back(std::move(pack));
         enough = unindexed_entries_ >= unindexed_entries_max;
     }
@@ -148,6 +148,15 @@ Status ChunkRun::write_segment() {
     return {};
 }
 
+Status ChunkRun::copy(const DirectoryEntry& entry, ByteView payload, Content content) {
+    if (!claim(entry.id)) return writer_->state();
+    const auto stored =
+        writer_->append(entry.id, {entry.codec, payload}, entry.plain_bytes, content);
+    if (stored) return {};
+    writer_->fail_with(stored.error());
+    return fail(stored.error());
+}
+
 Status ChunkRun::flush() {
     SP_TRY(writer_->finish());
     const Status written = write_segment();
@@ -158,21 +167,10 @@ Status ChunkRun::flush() {
 Status ChunkRun::ready_to_publish() {
     SP_TRY(writer_->state());
     SP_TRY(lease_->alive());
-    SP_ASSIGN(const Marks marks, load_marks(chunks_.core()));
-    {
-        const std::scoped_lock lock{mutex_};
-        if (!claimed_.empty()) {
-            return fail(Errc::refused, "vault.not_flushed",
-                        "the run holds chunks that are not indexed yet", "flush first");
-        }
-        for (const PackName& pack : marks.packs) {
-            if (!relied_on_.contains(pack)) continue;
-            return fail(Errc::busy, "vault.pack_condemned",
-                        pack.object() + " was condemned by a gc while the run relied on it",
-                        "run the backup again");
-        }
-    }
-    return lease_->alive();  // the marks took time to read
+    const std::scoped_lock lock{mutex_};
+    if (claimed_.empty()) return {};
+    return fail(Errc::refused, "vault.not_flushed", "the run holds chunks that are not indexed yet",
+                "flush first");
 }
 
 void ChunkRun::end() {

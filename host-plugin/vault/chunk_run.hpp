@@ -15,8 +15,7 @@ namespace stillpoint::vault {
 
 /// The writing half of a backup run: its lease, its packs, its index segments.
 /// The order of a run (I1): begin, put…, flush, ready_to_publish, (the caller puts the point), end.
-/// Destroying it without end() leaves durable packs that no point reaches and a run object that
-/// expires; a later gc removes both.
+/// Destroying it leaves durable packs that no point reaches; a later gc removes them.
 /// @threads put and get: any, concurrently; all others: one thread, for a complete result after
 ///          the last put returned
 class ChunkRun final : public ChunkStore {
@@ -33,11 +32,15 @@ public:
     /// map that was written early for want of memory and is changed again).
     Result<Bytes> get(const chunk::ChunkId& id, Content content) override;
 
+    /// Stores a record that another pack holds once more, as it is: for gc, which empties packs.
+    Status copy(const DirectoryEntry& entry, ByteView payload, Content content);
+
     /// Packs, then the index segments that name them; all durable when it returns.
     Status flush();
-    /// The last check before the point is put: everything flushed, lease alive, no pack that this
-    /// run relies on condemned meanwhile.
-    /// @errors refused, id "vault.lease_lapsed" · busy, id "vault.pack_condemned": run again
+    /// The last check before the point is put: everything flushed, lease alive. Packs that were
+    /// condemned since the run began do no harm: they wait for it, and are kept if its point needs
+    /// them.
+    /// @errors refused, id "vault.lease_lapsed"
     Status ready_to_publish();
     /// Removes the run objects. A store that only lets us add keeps them until gc: not an error.
     void end();
@@ -61,7 +64,6 @@ private:
     std::unordered_set<chunk::ChunkId, chunk::ChunkIdHash> claimed_;  // not in a segment yet
     std::vector<DurablePack> unindexed_;
     std::size_t unindexed_entries_ = 0;
-    std::set<PackName> relied_on_;  // written, or found to hold a chunk that was put
     std::uint64_t stored_bytes_ = 0;
     chunk::ContextPool<Bytes, std::default_delete<Bytes>> scratches_;  // of the compressor
     std::mutex indexing_;                                              // one segment at a time

@@ -22,6 +22,10 @@ tl::unexpected<Error> store_error(const std::string& name, Error error) {
     return fail(std::move(error));
 }
 
+std::uint64_t to_epoch(std::chrono::nanoseconds time) {
+    return static_cast<std::uint64_t>(std::max<std::int64_t>(time.count(), 0));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<LocalStore>> LocalStore::open(const env::Path& root,
@@ -116,7 +120,8 @@ Status LocalStore::list_below(const std::string& folder, const std::string& pref
             SP_TRY(list_below(name + "/", prefix, found));
         } else if (name.size() >= prefix.size()) {
             const auto bytes = env::file_size(root_ / name);
-            if (bytes) found.push_back({name, *bytes});
+            const auto modified = env::modified_at(root_ / name);
+            if (bytes) found.push_back({name, *bytes, modified ? to_epoch(*modified) : 0});
             if (!bytes && bytes.error().code != Errc::not_found) return fail(bytes.error());
         }
     }

@@ -14,7 +14,8 @@ tl::unexpected<Error> missing(const std::string& name) {
 Status MemoryStore::put(const std::string& name, ByteView bytes) {
     SP_TRY(names::check(name));
     const std::scoped_lock lock{mutex_};
-    if (!objects_.emplace(name, to_bytes(bytes)).second) {
+    const std::int64_t now = clock_ == nullptr ? 0 : clock_->wall().count();
+    if (!objects_.emplace(name, Object{to_bytes(bytes), static_cast<std::uint64_t>(now)}).second) {
         return fail(Errc::busy, "store.exists", "object " + name + " exists");
     }
     return {};
@@ -25,7 +26,7 @@ Result<Bytes> MemoryStore::get(const std::string& name, ByteOffset at, ByteCount
     const std::scoped_lock lock{mutex_};
     const auto found = objects_.find(name);
     if (found == objects_.end()) return missing(name);
-    const ByteView object = found->second;
+    const ByteView object = found->second.bytes;
     if (at.raw() > object.size() || length.raw() > object.size() - at.raw()) {
         return fail(Errc::corrupt, "store.short",
                     "object " + name + " has only " + std::to_string(object.size()) + " bytes");
@@ -38,7 +39,7 @@ Result<ByteCount> MemoryStore::size(const std::string& name) {
     const std::scoped_lock lock{mutex_};
     const auto found = objects_.find(name);
     if (found == objects_.end()) return missing(name);
-    return ByteCount{found->second.size()};
+    return ByteCount{found->second.bytes.size()};
 }
 
 Result<std::vector<ObjectInfo>> MemoryStore::list(const std::string& prefix) {
@@ -46,7 +47,7 @@ Result<std::vector<ObjectInfo>> MemoryStore::list(const std::string& prefix) {
     std::vector<ObjectInfo> found;
     for (auto it = objects_.lower_bound(prefix);
          it != objects_.end() && it->first.starts_with(prefix); ++it) {
-        found.push_back({it->first, ByteCount{it->second.size()}});
+        found.push_back({it->first, ByteCount{it->second.bytes.size()}, it->second.modified_ns});
     }
     return found;
 }

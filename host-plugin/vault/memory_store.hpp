@@ -2,6 +2,7 @@
 #include <map>
 #include <mutex>
 
+#include "env/clock.hpp"
 #include "vault/block_store.hpp"
 
 namespace stillpoint::vault {
@@ -15,10 +16,17 @@ public:
     Result<std::vector<ObjectInfo>> list(const std::string& prefix) override;
     Status remove(const std::string& name) override;
     [[nodiscard]] std::string describe() const override { return "memory"; }
+    /// From now on objects remember when they were put. @param clock outlives the store's use
+    void keep_times(const env::Clock& clock) { clock_ = &clock; }
 
 private:
     std::mutex mutex_;
-    std::map<std::string, Bytes> objects_;
+    struct Object {
+        Bytes bytes;
+        std::uint64_t modified_ns = 0;
+    };
+    std::map<std::string, Object> objects_;
+    const env::Clock* clock_ = nullptr;
 };
 
 }  // namespace stillpoint::vault

@@ -14,6 +14,8 @@ inline constexpr const char* index = "index/";
 inline constexpr const char* points = "points/";
 inline constexpr const char* runs = "runs/";
 inline constexpr const char* condemned = "condemned/";
+inline constexpr const char* waits = "waits/";
+inline constexpr const char* forgotten = "forgotten/";
 inline constexpr const char* tmp = "tmp/";  // local stores only: half-written objects, never listed
 
 inline constexpr std::size_t bytes_max = 255;

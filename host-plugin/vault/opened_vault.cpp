@@ -4,6 +4,8 @@
 #include "vault/backup_run.hpp"
 #include "vault/check.hpp"
 #include "vault/disk_reader.hpp"
+#include "vault/gc/forgotten.hpp"
+#include "vault/gc/gc.hpp"
 #include "vault/pack_check.hpp"
 #include "vault/point_record.hpp"
 #include "vault/root_proof.hpp"
@@ -105,8 +107,10 @@ Status OpenedVault::forget(const PointId& id) {
     if (!is_point_id(id)) return no_such_point(id);
     const auto present = core_->store.size(point_object(id));
     if (!present && present.error().code == Errc::not_found) return no_such_point(id);
+    const auto point = load_point(*core_, id);
+    if (!point && point.error().code == Errc::not_found) return no_such_point(id);  // a fence
     // One that cannot be read can still be forgotten: it is how damage is cleared away.
-    return core_->store.remove(point_object(id));
+    return gc::forget_point(*core_, id);
 }
 
 Result<CheckResult> OpenedVault::check(CheckDepth depth, const ProgressFn& progress,
@@ -137,6 +141,11 @@ Result<Stats> OpenedVault::stats() {
         }
     }
     return stats;
+}
+
+Result<GcResult> OpenedVault::collect(const GcOptions& options, const ProgressFn& progress,
+                                      const env::CancelToken& cancel) {
+    return gc::collect(core_, options, progress, cancel);
 }
 
 chunk::ChunkId OpenedVault::id_of(ByteView plaintext) const {

@@ -21,6 +21,8 @@ public:
     Result<CheckResult> check(CheckDepth depth, const ProgressFn& progress,
                               const env::CancelToken& cancel) override;
     Result<Stats> stats() override;
+    Result<GcResult> collect(const GcOptions& options, const ProgressFn& progress,
+                             const env::CancelToken& cancel) override;
     [[nodiscard]] chunk::ChunkId id_of(ByteView plaintext) const override;
     Result<std::unique_ptr<RootProof>> prove(ByteCount size) override;
 

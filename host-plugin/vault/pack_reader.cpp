@@ -21,6 +21,13 @@ tl::unexpected<Error> pack_error(const PackName& name, const Error& cause) {
                 name.object() + (missing ? " is missing" : ": " + cause.text));
 }
 
+tl::unexpected<Error> chunk_error(const PackName& name, const DirectoryEntry& entry) {
+    return fail(Errc::corrupt, "vault.chunk_damaged",
+                "chunk " + to_hex(entry.id.view()) + " in " + name.object() +
+                    " is damaged (bytes " + std::to_string(entry.offset) + " to " +
+                    std::to_string(entry.offset + entry.stored_bytes) + ")");
+}
+
 }  // namespace
 
 Result<std::shared_ptr<const PackReader::Loaded>> PackReader::load(const PackName& name) const {
@@ -80,22 +87,26 @@ Result<std::shared_ptr<const PackDirectory>> PackReader::directory(const PackNam
     return std::shared_ptr<const PackDirectory>{pack, &pack->directory};
 }
 
-Result<Bytes> PackReader::record(const PackName& name, std::uint32_t slot) {
+Result<Bytes> PackReader::payload(const PackName& name, std::uint32_t slot) {
     SP_ASSIGN(const auto pack, loaded(name));
     SP_CHECK(slot < pack->directory.entries.size());
     const DirectoryEntry& entry = pack->directory.entries[slot];
-    auto sealed =
+    const auto sealed =
         core_.store.get(name.object(), ByteOffset{entry.offset}, ByteCount{entry.stored_bytes});
     if (!sealed) return pack_error(name, sealed.error());
     const Bytes associated = record_associated(core_.keys.vault_id(), entry);
-    const auto payload = pack->key.open(slot, associated, *sealed);
-    auto plaintext = payload ? core_.compressor.decompress(entry.codec, *payload, entry.plain_bytes)
-                             : Result<Bytes>{fail(payload.error())};
+    auto payload = pack->key.open(slot, associated, *sealed);
+    if (!payload) return chunk_error(name, entry);
+    return payload;
+}
+
+Result<Bytes> PackReader::record(const PackName& name, std::uint32_t slot) {
+    SP_ASSIGN(const auto pack, loaded(name));
+    SP_ASSIGN(const Bytes payload, this->payload(name, slot));
+    const DirectoryEntry& entry = pack->directory.entries[slot];
+    auto plaintext = core_.compressor.decompress(entry.codec, payload, entry.plain_bytes);
     if (plaintext || plaintext.error().code == Errc::unsupported) return plaintext;
-    return fail(Errc::corrupt, "vault.chunk_damaged",
-                "chunk " + to_hex(entry.id.view()) + " in " + name.object() +
-                    " is damaged (bytes " + std::to_string(entry.offset) + " to " +
-                    std::to_string(entry.offset + entry.stored_bytes) + ")");
+    return chunk_error(name, entry);
 }
 
 void PackReader::remember(const PackName& name, PackDirectory directory) {

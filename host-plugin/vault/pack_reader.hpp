@@ -22,6 +22,8 @@ public:
     /// @param slot below the number of the directory's entries
     /// @errors corrupt, id "vault.chunk_damaged" or as directory() · unsupported, id "chunk.codec"
     Result<Bytes> record(const PackName& name, std::uint32_t slot);
+    /// One record as it is stored, its seal opened, not decompressed. @errors as record()
+    Result<Bytes> payload(const PackName& name, std::uint32_t slot);
     /// Puts the directory of a pack just written where reading it would have put it.
     void remember(const PackName& name, PackDirectory directory);
     void forget_all();

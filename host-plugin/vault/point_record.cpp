@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::uint32_t magic = 0x54505053;  // "SPPT"
 constexpr std::uint8_t version = 1;
+constexpr std::uint8_t kind_point = 0;
+constexpr std::uint8_t kind_fence = 1;
 static_assert(point_bytes_max >
               limits::document_bytes_max + point_disks_max * (limits::name_bytes_max + 64) + 1024);
 
@@ -102,7 +104,7 @@ Result<Bytes> encode_point(const Point& point) {
     Bytes bytes;
     ByteWriter out{bytes};
     SP_ASSIGN(const Bytes id, from_hex(point.id));
-    out.u32(magic).u8(version).u8(0).u16(0).raw(id);
+    out.u32(magic).u8(version).u8(kind_point).u16(0).raw(id);
     out.sized(as_bytes(point.vm_name)).sized(as_bytes(point.vm_uuid));
     out.u32(static_cast<std::uint32_t>(point.disks.size()));
     for (const DiskRoot& disk : point.disks) {
@@ -112,18 +114,36 @@ Result<Bytes> encode_point(const Point& point) {
     return bytes;
 }
 
+Bytes encode_fence(const PointId& id) {
+    Bytes bytes;
+    ByteWriter{bytes}.u32(magic).u8(version).u8(kind_fence).u16(0).raw(*from_hex(id));
+    return bytes;
+}
+
+bool is_fence(ByteView bytes) {
+    ByteReader in{bytes};
+    const auto seen_magic = in.u32();
+    const auto seen_version = in.u8();
+    const auto seen_kind = in.u8();
+    return seen_magic && *seen_magic == magic && seen_version && *seen_version == version &&
+           seen_kind && *seen_kind == kind_fence && bytes.size() == fence_bytes;
+}
+
 Result<Point> decode_point(ByteView bytes) {
     ByteReader in{bytes};
     SP_ASSIGN(const auto seen_magic, in.u32());
     SP_ASSIGN(const auto seen_version, in.u8());
-    SP_ASSIGN(const auto reserved_byte, in.u8());
+    SP_ASSIGN(const auto seen_kind, in.u8());
     SP_ASSIGN(const auto reserved_word, in.u16());
     if (seen_magic == magic && seen_version > version) {
         return fail(Errc::unsupported, "point.newer",
                     "recovery point of version " + std::to_string(seen_version),
                     "use a newer stillpoint");
     }
-    if (seen_magic != magic || seen_version == 0 || reserved_byte != 0 || reserved_word != 0) {
+    if (is_fence(bytes)) {
+        return fail(Errc::not_found, "point.fenced", "a run that ended without a recovery point");
+    }
+    if (seen_magic != magic || seen_version == 0 || seen_kind != kind_point || reserved_word != 0) {
         return fail(Errc::corrupt, "point.damaged", "recovery point: wrong header");
     }
     auto point = read_point(in);

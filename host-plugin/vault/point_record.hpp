@@ -18,7 +18,14 @@ inline constexpr std::size_t point_bytes_max = 24u << 20;  // the largest docume
 /// name
 [[nodiscard]] Result<Bytes> encode_point(const Point& point);
 /// Bounded; what is accepted encodes back to the same bytes. object_bytes is left 0.
-/// @errors corrupt, id "point.damaged" · unsupported, id "point.newer"
+/// @errors corrupt, id "point.damaged" · unsupported, id "point.newer" · not_found, id
+///         "point.fenced": a fence
 [[nodiscard]] Result<Point> decode_point(ByteView bytes);
+
+inline constexpr std::size_t fence_bytes = 24;
+/// What stands under a point's name so that a run which was taken for dead cannot publish it.
+/// @param id a point id
+[[nodiscard]] Bytes encode_fence(const PointId& id);
+[[nodiscard]] bool is_fence(ByteView bytes);
 
 }  // namespace stillpoint::vault

@@ -114,7 +114,27 @@ Error missing_error(const chunk::ChunkId& id, const std::optional<Error>& worst)
 
 }  // namespace
 
+/// A gc may have moved what we look for since the index was loaded; then the segments changed.
+bool StoredChunks::moved_meanwhile() {
+    const auto objects = core_->store.list(names::index);
+    if (!objects) return false;
+    {
+        const std::scoped_lock lock{refreshing_};
+        const bool same = std::equal(
+            objects->begin(), objects->end(), seen_.begin(), seen_.end(),
+            [](const ObjectInfo& object, const std::string& name) { return object.name == name; });
+        if (same) return false;
+    }
+    return refresh().has_value();
+}
+
 Result<ChunkPlace> StoredChunks::locate(const chunk::ChunkId& id) {
+    auto place = locate_once(id);
+    if (place || place.error().code != Errc::corrupt || !moved_meanwhile()) return place;
+    return locate_once(id);
+}
+
+Result<ChunkPlace> StoredChunks::locate_once(const chunk::ChunkId& id) {
     std::optional<Error> worst;
     for (const IndexHit& hit : index_->find(id)) {
         auto place = confirm(id, hit);
@@ -136,6 +156,12 @@ Result<Bytes> StoredChunks::read(const chunk::ChunkId& id, const ChunkPlace& pla
 }
 
 Result<Bytes> StoredChunks::get(const chunk::ChunkId& id, Content content) {
+    auto bytes = get_once(id, content);
+    if (bytes || bytes.error().code != Errc::corrupt || !moved_meanwhile()) return bytes;
+    return get_once(id, content);
+}
+
+Result<Bytes> StoredChunks::get_once(const chunk::ChunkId& id, Content content) {
     std::optional<Error> worst;
     for (const IndexHit& hit : index_->find(id)) {
         const auto place = confirm(id, hit);
@@ -162,6 +188,10 @@ std::vector<PackName> StoredChunks::packs() const {
 
 Result<std::shared_ptr<const PackDirectory>> StoredChunks::directory(const PackName& pack) {
     return reader_->directory(pack);
+}
+
+Result<Bytes> StoredChunks::payload(const PackName& pack, std::uint32_t slot) {
+    return reader_->payload(pack, slot);
 }
 
 }  // namespace stillpoint::vault

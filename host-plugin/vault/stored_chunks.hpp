@@ -55,6 +55,9 @@ public:
     /// @errors corrupt, id "vault.pack_damaged": missing, cut, or the directory's seal is broken
     Result<std::shared_ptr<const PackDirectory>> directory(const PackName& pack);
 
+    /// One record as it is stored: opened, not decompressed. @errors as directory()
+    Result<Bytes> payload(const PackName& pack, std::uint32_t slot);
+
     [[nodiscard]] VaultCore& core() const { return *core_; }
 
 private:
@@ -68,6 +71,9 @@ private:
     Result<std::optional<ChunkPlace>> known(const chunk::ChunkId& id);
     Result<ChunkPlace> confirm(const chunk::ChunkId& id, const IndexHit& hit);
     Result<Bytes> read(const chunk::ChunkId& id, const ChunkPlace& place, Content content);
+    Result<ChunkPlace> locate_once(const chunk::ChunkId& id);
+    Result<Bytes> get_once(const chunk::ChunkId& id, Content content);
+    bool moved_meanwhile();
 
     std::shared_ptr<VaultCore> core_;
     std::unique_ptr<ChunkIndex> index_;

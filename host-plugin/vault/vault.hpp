@@ -2,6 +2,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -152,6 +153,31 @@ struct Stats {
     std::uint64_t stored_bytes = 0;   // all objects
 };
 
+enum class GcMode {
+    collect,
+    plan,  // says what there is to collect and changes nothing
+};
+
+struct GcOptions {
+    GcMode mode = GcMode::collect;
+    // A pack of which fewer records are needed is emptied: what is needed moves to another pack.
+    unsigned repack_below_percent = 50;
+};
+
+/// Packs and bytes of pack objects.
+struct GcResult {
+    std::uint64_t points = 0;                            // whose maps were walked
+    std::uint64_t bytes_before = 0;                      // all packs, at the start
+    std::uint64_t dead_packs = 0, dead_bytes = 0;        // found now: no point needs them
+    std::uint64_t sparse_packs = 0, sparse_bytes = 0;    // found now: worth emptying
+    std::uint64_t young_bytes = 0;                       // perhaps of a running backup: left alone
+    std::uint64_t written_bytes = 0;                     // copied out of sparse packs
+    std::uint64_t freed_packs = 0, freed_bytes = 0;      // deleted
+    std::uint64_t waiting_packs = 0, waiting_bytes = 0;  // condemned, deleted by a later gc
+    std::set<std::string> waiting_for;                   // runs that were alive
+    std::uint64_t rescued_packs = 0;  // condemned earlier, and needed by a point since
+};
+
 using ProgressFn = std::function<void(std::uint64_t done, std::uint64_t total)>;
 
 class Vault {
@@ -171,6 +197,10 @@ public:
     virtual Result<CheckResult> check(CheckDepth depth, const ProgressFn& progress,
                                       const env::CancelToken& cancel) = 0;
     virtual Result<Stats> stats() = 0;
+    /// Frees what no point and no running backup reaches; never blocks a backup.
+    /// @errors corrupt, id "gc.damage": nothing was deleted · busy, id "gc.running" · cancelled
+    virtual Result<GcResult> collect(const GcOptions& options, const ProgressFn& progress,
+                                     const env::CancelToken& cancel) = 0;
     /// The keyed id of a block's plaintext, for compare mode and verify. @threads any
     [[nodiscard]] virtual chunk::ChunkId id_of(ByteView plaintext) const = 0;
     /// Starts a proof for a disk of this size: the result equals the root of an intact disk.

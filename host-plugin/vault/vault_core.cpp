@@ -106,8 +106,8 @@ Result<chunk::SecretKey> master_key(BlockStore& store, const KeyMaterial& key,
 }  // namespace
 
 std::string key_purpose(ObjectKind kind) {
-    constexpr std::array<std::string_view, 7> kinds{"",    "pack",      "index", "point",
-                                                    "run", "condemned", "key"};
+    constexpr std::array<std::string_view, 8> kinds{"",    "pack",      "index", "point",
+                                                    "run", "condemned", "key",   "waits"};
     return std::string(purpose_prefix).append(kinds.at(static_cast<std::size_t>(kind)));
 }
 

@@ -22,6 +22,7 @@ enum class ObjectKind : std::uint8_t {
     run = 4,
     condemned = 5,
     key = 6,
+    waits = 7,
 };
 
 using RandomSource = std::function<Bytes(std::size_t count)>;

@@ -168,6 +168,39 @@ struct CheckReport {
     }
 };
 
+/// Answer of vault.gc; bytes of pack objects.
+struct GcReport {
+    bool dry_run = false;
+    std::uint64_t points = 0;
+    std::uint64_t bytes_before = 0;
+    std::uint64_t unreachable_bytes = 0;  // found now: no point needs the pack
+    std::uint64_t sparse_bytes = 0;       // found now: of packs of which little is needed
+    std::uint64_t freed_bytes = 0;
+    std::uint64_t freed_packs = 0;
+    std::uint64_t written_bytes = 0;  // copied out of sparse packs
+    std::uint64_t waiting_bytes = 0;  // deleted by a gc after the runs below have ended
+    std::uint64_t skipped_bytes = 0;  // perhaps of a running backup
+    std::uint64_t rescued_packs = 0;
+    std::vector<std::string> waiting_for;  // run ids
+    double seconds = 0;
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("dry_run", s.dry_run);
+        v("points", s.points);
+        v("bytes_before", s.bytes_before);
+        v("unreachable_bytes", s.unreachable_bytes);
+        v("sparse_bytes", s.sparse_bytes);
+        v("freed_bytes", s.freed_bytes);
+        v("freed_packs", s.freed_packs);
+        v("written_bytes", s.written_bytes);
+        v("waiting_bytes", s.waiting_bytes);
+        v("skipped_bytes", s.skipped_bytes);
+        v("rescued_packs", s.rescued_packs);
+        v("waiting_for", s.waiting_for);
+        v("seconds", s.seconds);
+    }
+};
+
 struct ErrorReport {
     std::string code;
     std::string text;
@@ -180,7 +213,7 @@ struct ErrorReport {
     }
 };
 
-/// Sent while a job runs; `phase` is one of snapshot, transfer, publish, check, restore.
+/// Sent while a job runs; `phase` is one of snapshot, transfer, publish, check, restore, gc.
 struct ProgressEvent {
     std::string phase;
     std::string disk;

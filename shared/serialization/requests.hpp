@@ -68,6 +68,17 @@ struct VaultStatsRequest {
     }
 };
 
+struct VaultGcRequest {
+    static constexpr std::string_view kind = "vault.gc";
+    VaultAccess vault;
+    bool dry_run = false;
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("vault", s.vault);
+        v("dry_run", s.dry_run);
+    }
+};
+
 /// How to reach the hypervisor and the VM.
 struct VmAccess {
     std::string vm;             // name or uuid; with qmp_socket a label

@@ -211,6 +211,10 @@ public:
         return vault::CheckResult{};
     }
     Result<vault::Stats> stats() override { return vault::Stats{}; }
+    Result<vault::GcResult> collect(const vault::GcOptions&, const vault::ProgressFn&,
+                                    const env::CancelToken&) override {
+        return vault::GcResult{};
+    }
     [[nodiscard]] chunk::ChunkId id_of(ByteView) const override { return {}; }
 
 private:

@@ -141,7 +141,7 @@ TEST_CASE("vault/marks: a chunk in a condemned pack is stored again, and can sti
     CHECK(chunks->locate(id).value().pack != condemned);
 }
 
-TEST_CASE("vault/marks: a pack condemned while a run relied on it stops the publishing") {
+TEST_CASE("vault/marks: a pack condemned while a run relied on it does not stop the run") {
     TestVault vault;
     const Bytes block = test::noise_block(1000, 1);
     const auto chunks = vault.chunks();
@@ -151,11 +151,9 @@ TEST_CASE("vault/marks: a pack condemned while a run relied on it stops the publ
     const auto second = ChunkRun::begin(*chunks, "run2").value();
     CHECK(second->put(vault.data_id(block), block, Content::data).value().known());
     REQUIRE(second->flush());
-    CHECK(second->ready_to_publish());
     REQUIRE(put_object(*vault.core, ObjectKind::condemned, "condemned/g",
                        encode_mark(chunks->packs())));
-    CHECK(second->ready_to_publish().error().id == "vault.pack_condemned");
-    REQUIRE(vault.store.remove("condemned/g"));
+    // The mark waits for the run, and gc looks at its point before it deletes anything.
     CHECK(second->ready_to_publish());
 }
 

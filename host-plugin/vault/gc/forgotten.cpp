@@ -1,0 +1,59 @@
+#include "vault/gc/forgotten.hpp"
+
+#include <algorithm>
+
+#include "vault/object_names.hpp"
+#include "vault/point_record.hpp"
+#include "vault/sealed_object.hpp"
+
+namespace stillpoint::vault::gc {
+namespace {
+
+std::string forgotten_object(const PointId& id) {
+    return names::forgotten + id;
+}
+
+Status keep_copy(const VaultCore& core, const PointId& id) {
+    const auto bytes = get_object(core, ObjectKind::point, point_object(id));
+    if (!bytes && bytes.error().code != Errc::corrupt) return fail(bytes.error());
+    if (!bytes || !decode_point(*bytes)) return {};
+    const auto put = put_object(core, ObjectKind::point, forgotten_object(id), *bytes);
+    if (put || put.error().id == "store.exists") return {};  // an earlier try got so far
+    return fail(put.error());
+}
+
+}  // namespace
+
+Status forget_point(const VaultCore& core, const PointId& id) {
+    SP_TRY(keep_copy(core, id));
+    return core.store.remove(point_object(id));
+}
+
+Result<std::vector<Forgotten>> list_forgotten(const VaultCore& core) {
+    SP_ASSIGN(const auto objects, core.store.list(names::forgotten));
+    std::vector<Forgotten> points;
+    for (const ObjectInfo& object : objects) {
+        PointId id = object.name.substr(std::string_view{names::forgotten}.size());
+        if (is_point_id(id)) points.push_back({std::move(id), object.modified_ns});
+    }
+    return points;
+}
+
+Result<Point> load_forgotten(const VaultCore& core, const PointId& id) {
+    SP_ASSIGN(const Bytes bytes, get_object(core, ObjectKind::point, forgotten_object(id)));
+    return decode_point(bytes);
+}
+
+Status remove_forgotten(const VaultCore& core, const PointId& id) {
+    return core.store.remove(forgotten_object(id));
+}
+
+bool may_be_built_on(const Forgotten& point, const std::vector<RunState>& live) {
+    const auto margin = static_cast<std::uint64_t>(env::Nanoseconds{clock_skew_max}.count());
+    return std::any_of(live.begin(), live.end(), [&](const RunState& run) {
+        return point.since_ns == 0 || run.started_ns == 0 ||
+               run.started_ns < point.since_ns + margin;
+    });
+}
+
+}  // namespace stillpoint::vault::gc
