@@ -54,7 +54,7 @@ Status check_plan(const SnapshotPlan& snapshot, const Facts& facts) {
                         "VM " + facts.vm.name + " has no writable disk " + plan.name);
         }
         SP_TRY(check_parent(plan, *disk));
-        if (!plan.new_bitmap.empty() && !disk->persistent_bitmaps) {
+        if (!plan.new_bitmap.empty() && !disk->persistent_bitmaps && !disk->transient_bitmaps) {
             return fail(Errc::invalid, "snapshot.plan",
                         "disk " + plan.name + " (" + disk->format + ") cannot hold a bitmap");
         }
