@@ -53,6 +53,7 @@ std::string why_missing(const DiskInfo& disk, const std::string& name) {
         return "no dirty bitmap: " + disk.format + " images" + version +
                " keep none while QEMU is off";
     }
+    if (disk.size.raw() == 0) return "no dirty bitmap: an empty disk keeps none while QEMU is off";
     const std::string gone = "the dirty bitmap of the last point is gone";
     const BitmapState earlier = best_of_earlier(disk, name);
     if (earlier == BitmapState::usable) {

@@ -137,6 +137,11 @@ TEST_CASE(
         expected =
             "no dirty bitmap: qcow2 images of version 2 (compat=0.10) keep none while QEMU is off";
     }
+    SUBCASE("no bitmap on an empty disk") {
+        now.bitmaps.clear();
+        before.size = now.size = ByteCount{0};
+        expected = "no dirty bitmap: an empty disk keeps none while QEMU is off";
+    }
     SUBCASE("inconsistent") {
         now.bitmaps[0].state = BitmapState::inconsistent;
         expected = "the dirty bitmap is inconsistent: QEMU was not shut down cleanly";
