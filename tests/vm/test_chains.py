@@ -115,7 +115,7 @@ class Vaults(Chains):
         other.backup(everywhere(cases, "full", "first backup"), ours=2)
         for i in range(2):
             for each in (world, other):
-                world.write_all(f"{6 + i}M", 20 + 3 * i)
+                world.write_all(f"{6 + i}M", 20 + 3 * i + (each is other))
                 each.vm = world.vm
                 each.backup(everywhere(cases), ours=2)
         world.vm.quit()

@@ -233,7 +233,7 @@ class Partial(libvirt_world.DomainTest):
         other.backup(everywhere(cases, "full", "first backup"), ours=2)
         for i in range(2):
             for each in (world, other):
-                world.write_all(f"{3 + i}M", 20 + 3 * i)
+                world.write_all(f"{3 + i}M", 20 + 3 * i + (each is other))
                 each.backup(everywhere(cases), ours=2)
         self.assertEqual(len(world.vm.checkpoints()), 2)
 

@@ -102,7 +102,7 @@ OFFLINE = [
     Case("moved", move, "compare", r"replaced.* /\S*img-off/moved.qcow2 .*moved-moved.qcow2"),
     Case("replaced", replace, "compare", GONE),
     Case("old-with", put_back, "compare", "older state", early=set_aside),
-    Case("convert", to_raw, "compare", "format was qcow2 and is raw"),
+    Case("convert", to_raw, "compare", r"replaced.*convert.qcow2 \(qcow2\).*convert.raw \(raw\)"),
     Case("overlay", overlay, "compare", "replaced.*overlay.qcow2"),
     Case("committed", overlay_and_commit),
     Case("foreign", add_foreign),
