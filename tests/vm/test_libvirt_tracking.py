@@ -12,7 +12,9 @@ import libvirt_world
 from tracking_case import Case, everywhere, qcow2, raw, wanted
 
 GONE = "the dirty bitmap of the last point is gone"
-CHECKPOINT = "<domaincheckpoint><name>{}</name></domaincheckpoint>"
+CHECKPOINT = """<domaincheckpoint><name>{}</name><disks>
+  <disk name='vda' checkpoint='bitmap'/><disk name='vdb' checkpoint='no'/>
+</disks></domaincheckpoint>"""
 
 
 def snapshot(world, disk):
@@ -134,8 +136,7 @@ class Domains(libvirt_world.DomainTest):
         world = self.first("foreign")
         for name in ("theirs-1", "theirs-2"):
             path = world.images / "checkpoint.xml"
-            path.write_text(CHECKPOINT.format(name).replace(
-                "</domain", "<disks><disk name='vdb' checkpoint='no'/></disks></domain"))
+            path.write_text(CHECKPOINT.format(name))
             world.virsh("checkpoint-create", world.vm.name, path)
             self.go_on(world, everywhere(KINDS))
         world.virsh("checkpoint-delete", world.vm.name, "theirs-1")
@@ -188,7 +189,8 @@ class Domains(libvirt_world.DomainTest):
 
     def test_libvirtd_restarted(self):
         world = self.first("daemon")
-        libvirt_world.restart_libvirtd(self.place)
+        libvirt_world.restart_libvirtd()
+        world.vm.connection = None
         self.go_on(world, everywhere(KINDS))
 
 
