@@ -164,6 +164,7 @@ def run(place, kind, size):
         tool = kind(place, f"{kind.name[:2]}{key}")
         results[key] = changes(tool, subject, size) if key == "same" else sizes(tool, subject)
         subject.vm.remove()
+        print(kind.name, key, json.dumps(results[key]), file=sys.stderr, flush=True)
     return results
 
 
