@@ -44,10 +44,7 @@ class Subject:
         lab.qemu_owns(path)
         self.vm = paused_domain.PausedDomain(place, name, [machine.Disk("vda", path)],
                                              uuid=paused_domain.UUID.format(number))
-        self.noise = place.folder / "noise"
-        if not self.noise.exists():
-            self.noise.write_bytes(random.Random(37).randbytes(64 * MIB))
-            self.noise.chmod(0o644)
+        self.rounds = 0
 
     def io(self, what):
         self.vm.io("vda", what)
@@ -59,8 +56,14 @@ class Subject:
         return PIECES * CHUNK
 
     def sequential(self, size):
+        """Noise from the first byte on, another one each time. @return bytes changed"""
+        self.rounds += 1
+        noise = self.place.folder / f"noise-{self.rounds}"
+        if not noise.exists():
+            noise.write_bytes(random.Random(self.rounds).randbytes(64 * MIB))
+            noise.chmod(0o644)
         for at in range(0, size, 64 * MIB):
-            self.io(f"write -s {self.noise} {at} {min(64 * MIB, size - at)}")
+            self.io(f"write -s {noise} {at} {min(64 * MIB, size - at)}")
         return size
 
     def trim(self, size):
