@@ -20,6 +20,7 @@ enum class BitmapState {
     usable,  // recording on the active layer, consistent, granularity known
     absent,
     inconsistent,  // QEMU died: useless, must be removed before the name could be used again
+    disabled,      // somebody switched it off: it missed writes
 };
 
 /// A dirty bitmap of ours found on a disk.
@@ -39,6 +40,7 @@ struct DiskInfo {
     ByteCount size;                   // virtual size
     bool read_only = false;           // such disks (CD-ROMs) are left out of backups, with a note
     bool persistent_bitmaps = false;  // the format can hold them
+    bool transient_bitmaps = false;   // QEMU can keep them as long as it runs
     std::vector<BitmapInfo> bitmaps;  // on the active layer, whose name starts with "stillpoint-"
     std::string unreadable;           // why it cannot be read as things are now; empty: it can
     [[nodiscard]] std::string identity() const {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "route/reasons.hpp"
+
 namespace stillpoint::route {
 namespace {
 
@@ -43,18 +45,19 @@ bool same_disk(const DiskInfo& disk, const DiskDocument& before) {
 /// Why tracking cannot be trusted for this disk; empty: it can.
 std::string distrust(const DiskInfo& disk, const DiskDocument& before, const BitmapInfo* bitmap) {
     if (!same_disk(disk, before)) {
-        return "the disk was replaced: it was " + before.path + " (" + before.format + ")";
+        return why_replaced(disk, before);
     }
     if (disk.size.raw() < before.size) {
         return "the disk shrank from " + std::to_string(before.size) + " bytes";
     }
     if (bitmap == nullptr || bitmap->state == BitmapState::absent) {
-        return disk.persistent_bitmaps
-                   ? "the dirty bitmap of the last point is gone"
-                   : "no dirty bitmap: " + disk.format + " images keep none while QEMU is off";
+        return why_missing(disk, before.new_bitmap);
     }
     if (bitmap->state == BitmapState::inconsistent) {
         return "the dirty bitmap is inconsistent: QEMU was not shut down cleanly";
+    }
+    if (bitmap->state == BitmapState::disabled) {
+        return "the dirty bitmap does not record: somebody switched it off";
     }
     return {};
 }
@@ -103,7 +106,10 @@ DiskDecision decide_one(const DecideInput& input, const DiskInfo& disk) {
                           .parent_point = {},
                           .parent_root = {},
                           .parent_bitmap = {},
-                          .new_bitmap = bitmap_name(input.vault_short_id, input.point_id)};
+                          .new_bitmap = {}};
+    if (disk.persistent_bitmaps || disk.transient_bitmaps) {
+        decision.new_bitmap = bitmap_name(input.vault_short_id, input.point_id);
+    }
     if (input.force_full == ForceFull::yes) {
         decision.reason = "a full backup was asked for";
         return decision;

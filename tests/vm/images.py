@@ -52,6 +52,12 @@ def virtual_size(path, image_format, *, shared=False):
     return info["virtual-size"]
 
 
+def bitmaps(path):
+    """Names of the dirty bitmaps that a qcow2 file holds."""
+    info = json.loads(must("qemu-img", "info", "--output=json", path))
+    return [bitmap["name"] for bitmap in info["format-specific"]["data"].get("bitmaps", [])]
+
+
 def identical(first, second, *, first_format="raw", second_format="raw", shared=False):
     """Compares sizes and every byte of two images.
     @param shared a QEMU has one of them open (and is paused)

@@ -26,6 +26,9 @@ class Disk:
     path: pathlib.Path
     format: str = "qcow2"
     options: str = ""  # more -blockdev options of the format node
+    device: str = ""  # more options of the -device
+    file_driver: str = "file"  # host_device for block devices
+    tiny: bool = False  # too small for the usual writes
 
 
 class QmpError(RuntimeError):

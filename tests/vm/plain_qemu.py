@@ -25,12 +25,12 @@ class PlainQemu:
                     f"socket,id=qmp,path={self.qmp_socket},server=on,wait=off", "-mon",
                     "chardev=qmp,mode=control"]
         for disk in disks:
-            command += ["-blockdev", f"driver=file,node-name={disk.name}-file,"
+            command += ["-blockdev", f"driver={disk.file_driver},node-name={disk.name}-file,"
                         f"filename={disk.path},discard=unmap",
                         "-blockdev", f"driver={disk.format},node-name={disk.name}-format,"
                         f"file={disk.name}-file,discard=unmap" + disk.options,
                         "-device", f"virtio-blk-pci,id={disk.name},drive={disk.name}-format,"
-                        f"serial={disk.name}-serial"]
+                        f"serial={disk.name}-serial" + disk.device]
         self.process = place.spawn(*lab.unprivileged(), *command, *extra, log=f"{name}.qemu.log")
         listener.settimeout(30)
         self.connection, _ = listener.accept()

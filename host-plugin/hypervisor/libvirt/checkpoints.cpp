@@ -35,6 +35,15 @@ std::vector<std::string> disks_holding(const Facts& facts, const std::string& bi
     return names;
 }
 
+// Those that libvirt can make a checkpoint for.
+std::vector<std::string> disks_storing(const Facts& facts, const std::string& bitmap) {
+    std::vector<std::string> names;
+    for (const DiskInfo& disk : facts.vm.disks) {
+        if (disk.persistent_bitmaps && holds(disk, bitmap)) names.push_back(disk.name);
+    }
+    return names;
+}
+
 // Any layer counts: a checkpoint is still of use to libvirt when an overlay hides its bitmap.
 bool exists_anywhere(const Nodes& nodes, const std::string& bitmap) {
     return std::any_of(nodes.begin(), nodes.end(), [&](const auto& entry) {
@@ -74,10 +83,10 @@ Status delete_by_hand(virDomainPtr domain, const Facts& facts, const std::string
 }
 
 Status redefine(virDomainPtr domain, const Facts& facts, const std::string& name) {
-    const std::vector<std::string> disks = disks_holding(facts, name);
+    const std::vector<std::string> disks = disks_storing(facts, name);
     std::vector<std::string> left_out;
     for (const DiskInfo& disk : facts.vm.disks) {
-        if (!holds(disk, name)) left_out.push_back(disk.name);
+        if (!disk.persistent_bitmaps || !holds(disk, name)) left_out.push_back(disk.name);
     }
     // The true time is not needed: libvirt orders checkpoints by parent, and ours has none known.
     const std::string xml = redefinition(name, disks, left_out, 0);
@@ -114,11 +123,14 @@ Status remove_one(virDomainPtr domain, const Facts& facts, const Removal& remova
     const bool everywhere = std::all_of(holders.begin(), holders.end(), [&](const auto& disk) {
         return removal.disks.contains(disk);
     });
-    if (has_checkpoint && everywhere) return delete_checkpoint(domain, removal.bitmap);
+    const bool with_checkpoint = has_checkpoint && everywhere;
     for (const std::string& disk : removal.disks) {
+        // A checkpoint knows nothing of disks that libvirt cannot track.
+        const Node* node = facts.active_node(disk);
+        if (with_checkpoint && node != nullptr && node->holds_bitmaps) continue;
         SP_TRY(remove_from_disk(domain, facts, disk, removal.bitmap));
     }
-    return {};
+    return with_checkpoint ? delete_checkpoint(domain, removal.bitmap) : Status{};
 }
 
 }  // namespace
@@ -150,10 +162,10 @@ Status delete_checkpoint(virDomainPtr domain, const std::string& name) {
 
 Status adopt_parent(virDomainPtr domain, const Facts& facts, const std::string& name) {
     SP_ASSIGN(const std::set<std::string> known, list_checkpoints(domain));
-    if (known.contains(name)) return {};
+    if (known.contains(name) || disks_storing(facts, name).empty()) return {};
     const Status redefined = redefine(domain, facts, name);
     if (redefined) return {};
-    for (const std::string& disk : disks_holding(facts, name)) {
+    for (const std::string& disk : disks_storing(facts, name)) {
         SP_TRY(remove_from_disk(domain, facts, disk, name));
     }
     Error error = in_step("bitmap " + name + " was lost to libvirt", redefined.error());

@@ -55,6 +55,7 @@ Result<DiskInfo> disk_info(virDomainPtr domain, const DomainDisk& disk, const No
     }
     info.size = active->virtual_size;
     info.persistent_bitmaps = active->holds_bitmaps;
+    info.transient_bitmaps = true;
     info.bitmaps = bitmaps_of_ours(nodes, disk.layer_indexes);
     return info;
 }

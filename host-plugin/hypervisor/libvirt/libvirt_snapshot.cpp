@@ -7,6 +7,7 @@
 #include "hypervisor/libvirt/checkpoints.hpp"
 #include "hypervisor/libvirt/job.hpp"
 #include "hypervisor/libvirt/keeper_order.hpp"
+#include "hypervisor/libvirt/own_tracking.hpp"
 #include "hypervisor/libvirt/preflight.hpp"
 
 namespace stillpoint::hypervisor::libvirt {
@@ -59,10 +60,12 @@ serialization::Value LibvirtSnapshot::keeper_document() const {
 BackupDocuments LibvirtSnapshot::documents(const Facts& facts) const {
     std::vector<BackupDisk> disks;
     for (const DiskPlan& plan : plan_.disks) {
+        const Node* node = facts.active_node(plan.name);
+        const bool tracked = node != nullptr && node->holds_bitmaps;
         disks.push_back({.name = plan.name,
                          .scratch = paths_.files.at(plan.name).string(),
-                         .incremental = plan.parent_bitmap,
-                         .checkpoint = plan.new_bitmap});
+                         .incremental = tracked ? plan.parent_bitmap : "",
+                         .checkpoint = tracked ? plan.new_bitmap : ""});
     }
     std::vector<std::string> left_out;
     for (const DiskInfo& disk : facts.vm.disks) {
@@ -71,10 +74,10 @@ BackupDocuments LibvirtSnapshot::documents(const Facts& facts) const {
     return backup_documents(paths_.socket.string(), disks, left_out);
 }
 
-std::vector<std::string> LibvirtSnapshot::bitmaps(std::string DiskPlan::*which) const {
+std::vector<std::string> LibvirtSnapshot::parents() const {
     std::set<std::string> names;
     for (const DiskPlan& disk : plan_.disks) {
-        if (!(disk.*which).empty()) names.insert(disk.*which);
+        if (!disk.parent_bitmap.empty()) names.insert(disk.parent_bitmap);
     }
     return {names.begin(), names.end()};
 }
@@ -99,14 +102,19 @@ Status LibvirtSnapshot::prepare(const env::Deadline& deadline, const env::Cancel
     guard_ = std::make_shared<Guard>(domain_, paths_, ScratchBudget{free, names.size()}, state_);
     SP_ASSIGN(watch_, Watch::subscribe(connection_, domain_, state_, deadline));
     documents_ = documents(facts);
-    return cancel.check();
+    own_tracking_ = own_tracking(plan_.disks, facts);
+    SP_TRY(cancel.check());
+    return connection_->call<void>(deadline, "start bitmaps",
+                                   [domain = domain_, facts, own = own_tracking_](virConnectPtr) {
+                                       return start_bitmaps(domain.get(), facts, own);
+                                   });
 }
 
 Status LibvirtSnapshot::make_ready(const Facts& facts, const env::Deadline& deadline) {
     return connection_->call<void>(
         deadline, "prepare the VM",
         [domain = domain_, facts, deadline, disks = names_of(plan_.disks),
-         parents = bitmaps(&DiskPlan::parent_bitmap)](virConnectPtr) -> Status {
+         parents = parents()](virConnectPtr) -> Status {
             SP_TRY(end_dead_job(domain.get(), deadline));
             for (const std::string& disk : disks) SP_TRY(check_block_job(domain.get(), disk));
             for (const std::string& parent : parents) {
@@ -157,8 +165,19 @@ Result<SnapshotTimes> LibvirtSnapshot::take(const env::Deadline& deadline) {
 Result<std::vector<DiskExport>> LibvirtSnapshot::open_exports(const env::Deadline& deadline) {
     SP_CHECK(begin_.has_value());
     SP_TRY(begin_->wait(deadline));
+    using Exports = std::map<std::string, DiskExport>;
+    SP_ASSIGN(const Exports own,
+              connection_->call<Exports>(
+                  deadline, "show the changes of disks",
+                  [domain = domain_, own = own_tracking_](virConnectPtr) -> Result<Exports> {
+                      return export_changes(domain.get(), own);
+                  }));
     std::vector<DiskExport> exports;
     for (const DiskPlan& disk : plan_.disks) {
+        if (const auto shown = own.find(disk.name); shown != own.end()) {
+            exports.push_back(shown->second);
+            continue;
+        }
         DiskExport item;
         item.disk = disk.name;
         item.socket = paths_.socket.string();
@@ -201,16 +220,16 @@ Status LibvirtSnapshot::end_job(const env::Deadline& deadline) {
                                    });
 }
 
-Status LibvirtSnapshot::retire(const std::vector<std::string>& checkpoints,
-                               const env::Deadline& deadline) {
+// On the planned disks alone: another one may still count from a checkpoint of the same name.
+Status LibvirtSnapshot::retire(std::string DiskPlan::*which, const env::Deadline& deadline) {
+    std::map<std::string, std::vector<std::string>> by_disk;
+    for (const DiskPlan& disk : plan_.disks) {
+        if (!(disk.*which).empty()) by_disk[disk.name].push_back(disk.*which);
+    }
     return connection_->call<void>(deadline, "delete checkpoints",
-                                   [domain = domain_, checkpoints](virConnectPtr) -> Status {
-                                       Status first;
-                                       for (const std::string& name : checkpoints) {
-                                           Status status = delete_checkpoint(domain.get(), name);
-                                           if (!status && first) first = std::move(status);
-                                       }
-                                       return first;
+                                   [domain = domain_, by_disk](virConnectPtr) -> Status {
+                                       SP_ASSIGN(const Facts facts, read_facts(domain.get()));
+                                       return remove_bitmaps(domain.get(), facts, by_disk);
                                    });
 }
 
@@ -223,10 +242,10 @@ Status LibvirtSnapshot::end(Outcome outcome, const env::Deadline& deadline) {
     Status ended = end_job(deadline);
     // Our connection may be what broke: a fresh one does what a keeper would.
     if (!ended) ended = clean_up_libvirt(keeper_document(), deadline);
-    if (begin_) {
+    if (begin_ || !own_tracking_.empty()) {
         const auto which =
             outcome == Outcome::published ? &DiskPlan::parent_bitmap : &DiskPlan::new_bitmap;
-        Status retired = retire(bitmaps(which), deadline);
+        Status retired = retire(which, deadline);
         if (!retired && ended) ended = std::move(retired);
     }
     watch_.reset();

@@ -41,9 +41,9 @@ public:
 private:
     Status make_ready(const Facts& facts, const env::Deadline& deadline);
     [[nodiscard]] BackupDocuments documents(const Facts& facts) const;
-    [[nodiscard]] std::vector<std::string> bitmaps(std::string DiskPlan::*which) const;
+    [[nodiscard]] std::vector<std::string> parents() const;
     Status end_job(const env::Deadline& deadline);
-    Status retire(const std::vector<std::string>& checkpoints, const env::Deadline& deadline);
+    Status retire(std::string DiskPlan::*which, const env::Deadline& deadline);
 
     std::shared_ptr<Connection> connection_;
     Domain domain_;
@@ -54,6 +54,7 @@ private:
     std::unique_ptr<Watch> watch_;
     std::shared_ptr<Guard> guard_;  // lives on the lane
     BackupDocuments documents_;
+    std::vector<DiskPlan> own_tracking_;  // disks whose bitmaps libvirt knows nothing of
     std::optional<Pending<void>> begin_;  // virDomainBackupBegin, from take() on
     std::string uuid_;
     bool prepared_ = false;

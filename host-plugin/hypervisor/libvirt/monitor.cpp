@@ -26,16 +26,20 @@ Result<Nodes> query_nodes(virDomainPtr domain) {
     return parse_nodes(answer);
 }
 
-Status remove_bitmap(virDomainPtr domain, const std::string& node, const std::string& bitmap) {
-    const std::string doing = "remove bitmap " + bitmap + " from node " + node;
-    SP_ASSIGN(const std::string text, ask(domain, doing,
-                                          {{"execute", "block-dirty-bitmap-remove"},
-                                           {"arguments", Map{{"node", node}, {"name", bitmap}}}}));
+Status run_monitor(virDomainPtr domain, const std::string& doing, const std::string& command,
+                   Map arguments) {
+    SP_ASSIGN(const std::string text,
+              ask(domain, doing, {{"execute", command}, {"arguments", std::move(arguments)}}));
     SP_ASSIGN(const Value answer, serialization::parse_json(text));
     const Value* error = answer.find("error");
     if (error == nullptr) return {};
     return fail(Errc::refused, "qemu.refused",
                 doing + ": " + error->text_or("desc", "unknown error"));
+}
+
+Status remove_bitmap(virDomainPtr domain, const std::string& node, const std::string& bitmap) {
+    return run_monitor(domain, "remove bitmap " + bitmap + " from node " + node,
+                       "block-dirty-bitmap-remove", {{"node", node}, {"name", bitmap}});
 }
 
 }  // namespace stillpoint::hypervisor::libvirt

@@ -56,10 +56,14 @@ const NodeBitmap* find_bitmap(const Node& node, const std::string& name) {
     return found == node.bitmaps.end() ? nullptr : &*found;
 }
 
-// libvirt merges a bitmap only while it records, is stored in the image and was stored whole.
-bool is_sound(const NodeBitmap& bitmap) {
-    return bitmap.recording && bitmap.persistent && !bitmap.inconsistent &&
-           bitmap.granularity_bytes != 0;
+// libvirt merges a bitmap only while it records, is stored in the image and was stored whole. Where
+// the image can store none, ours live as long as QEMU.
+BitmapState state_of(const Node& node, const NodeBitmap& bitmap) {
+    const bool kept = bitmap.persistent || !node.holds_bitmaps;
+    if (bitmap.inconsistent || !kept || bitmap.granularity_bytes == 0) {
+        return BitmapState::inconsistent;
+    }
+    return bitmap.recording ? BitmapState::usable : BitmapState::disabled;
 }
 
 }  // namespace
@@ -95,13 +99,15 @@ std::vector<BitmapInfo> bitmaps_of_ours(const Nodes& nodes, const std::vector<in
     if (active == nullptr) return infos;
     for (const NodeBitmap& bitmap : active->bitmaps) {
         if (!is_ours(bitmap.name)) continue;
-        const bool sound = std::all_of(layers.begin(), layers.end(), [&](int index) {
+        // The worst of the layers' parts: libvirt merges them all.
+        BitmapState state = BitmapState::usable;
+        for (const int index : layers) {
             const Node* layer = find_layer(nodes, index);
             const NodeBitmap* part = layer == nullptr ? nullptr : find_bitmap(*layer, bitmap.name);
-            return part == nullptr || is_sound(*part);
-        });
+            if (part != nullptr && state == BitmapState::usable) state = state_of(*layer, *part);
+        }
         infos.push_back({.name = bitmap.name,
-                         .state = sound ? BitmapState::usable : BitmapState::inconsistent,
+                         .state = state,
                          .persistent = bitmap.persistent,
                          .granularity_bytes = bitmap.granularity_bytes});
     }

@@ -25,6 +25,11 @@ bool is_filter(const std::string& driver) {
     return std::find(filter_drivers.begin(), filter_drivers.end(), driver) != filter_drivers.end();
 }
 
+BitmapState state_of(const Value& bitmap) {
+    if (bitmap.boolean_or("inconsistent", false)) return BitmapState::inconsistent;
+    return bitmap.boolean_or("recording", false) ? BitmapState::usable : BitmapState::disabled;
+}
+
 std::vector<BitmapInfo> read_bitmaps(const Value& node) {
     std::vector<BitmapInfo> bitmaps;
     const Value* list = node.find("dirty-bitmaps");
@@ -35,10 +40,7 @@ std::vector<BitmapInfo> read_bitmaps(const Value& node) {
         info.persistent = entry.boolean_or("persistent", false);
         info.granularity_bytes = static_cast<std::uint32_t>(
             std::clamp<std::int64_t>(entry.integer_or("granularity", 0), 0, 1 << 30));
-        // A disabled bitmap missed writes: as useless as one that QEMU's death left behind.
-        const bool usable =
-            entry.boolean_or("recording", false) && !entry.boolean_or("inconsistent", false);
-        info.state = usable ? BitmapState::usable : BitmapState::inconsistent;
+        info.state = state_of(entry);
         if (!info.name.empty()) bitmaps.push_back(std::move(info));
     }
     return bitmaps;

@@ -236,6 +236,7 @@ Status QmpSnapshot::prove_filters(const env::Deadline& deadline) {
         if (root == roots.end() || root->second != disk.filter_node) {
             return broken("disk " + disk.disk + " no longer sits on our filter");
         }
+        if (disk.size_bytes == 0) continue;  // has no sector to ask for, nor a byte to be wrong
         const Status read = read_first_sector(session_.nbd_socket, disk.probe_id, deadline);
         if (!read) {
             return broken("disk " + disk.disk +

@@ -79,6 +79,7 @@ Result<DiskInfo> QmpVm::disk_info(const DeviceFacts& device, const env::Deadline
     disk.size = device.source.size;
     disk.read_only = device.source.read_only;
     disk.persistent_bitmaps = device.source.persistent_bitmaps;
+    disk.transient_bitmaps = true;
     std::copy_if(device.source.bitmaps.begin(), device.source.bitmaps.end(),
                  std::back_inserter(disk.bitmaps),
                  [](const BitmapInfo& b) { return b.name.starts_with(our_bitmaps); });

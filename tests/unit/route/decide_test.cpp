@@ -23,6 +23,7 @@ DiskInfo disk(const std::string& name) {
     info.serial = "S-" + name;
     info.size = ByteCount{1u << 30};
     info.persistent_bitmaps = true;
+    info.transient_bitmaps = true;
     return info;
 }
 
@@ -48,6 +49,8 @@ vault::Point point_of(const vault::PointId& id, const hypervisor::VmInfo& vm) {
                                   .identity = info.identity(),
                                   .path = info.path,
                                   .format = info.format,
+                                  .serial = info.serial,
+                                  .new_bitmap = bitmap_name(vault_id, id),
                                   .size = info.size.raw()});
     }
     point.document = encode_point_document(document);
@@ -95,40 +98,114 @@ TEST_CASE("route/decide: a usable bitmap of the newest point gives an increment"
 
 TEST_CASE(
     "route/decide: unknown is never unchanged: each doubt means compare, with its reason (I3)") {
-    const DiskInfo before = disk("vda");
+    DiskInfo before = disk("vda");
     DiskInfo now = disk("vda");
     now.bitmaps = {bitmap(old_id)};
     std::string expected;
     SUBCASE("no bitmap") {
         now.bitmaps.clear();
-        expected = "the dirty bitmap of the last point is gone";
+        expected =
+            "the dirty bitmap of the last point is gone: QEMU was not shut down cleanly, or "
+            "somebody removed it";
+    }
+    SUBCASE("an earlier bitmap instead") {
+        now.bitmaps = {bitmap("01900000000070008000000000000000")};
+        expected =
+            "the dirty bitmap of the last point is gone, an earlier one is there: the image was "
+            "put back to an older state";
+    }
+    SUBCASE("an earlier bitmap instead, inconsistent") {
+        now.bitmaps = {bitmap("01900000000070008000000000000000", BitmapState::inconsistent)};
+        expected = "the dirty bitmap of the last point is gone: QEMU was not shut down cleanly";
+    }
+    SUBCASE("a later bitmap and another vault's say nothing") {
+        now.bitmaps = {bitmap(new_id), {"stillpoint-00000000-0", BitmapState::usable, true, 65536}};
+        expected =
+            "the dirty bitmap of the last point is gone: QEMU was not shut down cleanly, or "
+            "somebody removed it";
     }
     SUBCASE("no bitmap on raw") {
         now.bitmaps.clear();
         now.persistent_bitmaps = false;
-        expected = "no dirty bitmap: qcow2 images keep none while QEMU is off";
+        now.format = "raw";
+        before.format = "raw";
+        expected = "no dirty bitmap: raw images keep none while QEMU is off";
+    }
+    SUBCASE("no bitmap on the qcow2 of old") {
+        now.bitmaps.clear();
+        now.persistent_bitmaps = false;
+        expected =
+            "no dirty bitmap: qcow2 images of version 2 (compat=0.10) keep none while QEMU is off";
+    }
+    SUBCASE("no bitmap on an empty disk") {
+        now.bitmaps.clear();
+        before.size = now.size = ByteCount{0};
+        expected = "no dirty bitmap: an empty disk keeps none while QEMU is off";
     }
     SUBCASE("inconsistent") {
         now.bitmaps[0].state = BitmapState::inconsistent;
         expected = "the dirty bitmap is inconsistent: QEMU was not shut down cleanly";
     }
-    SUBCASE("shrunk") {
-        now.size = ByteCount{1u << 29};
-        expected = "the disk shrank from 1073741824 bytes";
-    }
-    SUBCASE("another file under the same name") {
-        now.path = "/images/other.qcow2";
-        expected = "the disk was replaced: it was /images/vda.qcow2 (qcow2)";
-    }
-    SUBCASE("another serial") {
-        now.serial = "S-other";
-        expected = "the disk was replaced: it was /images/vda.qcow2 (qcow2)";
+    SUBCASE("switched off") {
+        now.bitmaps[0].state = BitmapState::disabled;
+        expected = "the dirty bitmap does not record: somebody switched it off";
     }
     const auto decision = decide_one(before, now);
     CHECK(decision.mode == DiskMode::compare);
     CHECK(decision.reason == expected);
     CHECK(decision.parent_root);
     CHECK(decision.parent_bitmap.empty());
+}
+
+TEST_CASE("route/decide: a disk that is not what it was is compared, and said how (I3)") {
+    const DiskInfo before = disk("vda");
+    DiskInfo now = disk("vda");
+    now.bitmaps = {bitmap(old_id)};
+    std::string expected;
+    SUBCASE("shrunk") {
+        now.size = ByteCount{1u << 29};
+        expected = "the disk shrank from 1073741824 bytes";
+    }
+    SUBCASE("another file under the same name") {
+        now.path = "/images/other.qcow2";
+        expected =
+            "the disk was replaced: it was /images/vda.qcow2 (qcow2) and is /images/other.qcow2 "
+            "(qcow2)";
+    }
+    SUBCASE("another format") {
+        now.format = "raw";
+        expected = "the disk was replaced: its format was qcow2 and is raw";
+    }
+    SUBCASE("another serial") {
+        now.serial = "S-other";
+        expected = "the disk was replaced: its serial number was S-vda and is S-other";
+    }
+    SUBCASE("no serial any more") {
+        now.serial.clear();
+        expected = "the disk was replaced: its serial number was S-vda and is none";
+    }
+    const auto decision = decide_one(before, now);
+    CHECK(decision.mode == DiskMode::compare);
+    CHECK(decision.reason == expected);
+    CHECK(decision.parent_root);
+    CHECK(decision.parent_bitmap.empty());
+}
+
+TEST_CASE("route/decide: a disk that can have no bitmap is compared, and spoils no other's") {
+    DiskInfo vda = disk("vda");
+    vda.bitmaps = {bitmap(old_id)};
+    DiskInfo vdb = disk("vdb");
+    vdb.format = "raw";
+    vdb.persistent_bitmaps = vdb.transient_bitmaps = false;
+    const auto vm = vm_with({vda, vdb});
+    const auto decisions = decide_disks(input_for(vm, {point_of(old_id, vm)}));
+    REQUIRE(decisions);
+    CHECK(decisions->disks[0].mode == DiskMode::increment);
+    CHECK_FALSE(decisions->disks[0].new_bitmap.empty());
+    CHECK(decisions->disks[1].mode == DiskMode::compare);
+    CHECK(decisions->disks[1].reason ==
+          "no dirty bitmap: this hypervisor keeps none for raw images");
+    CHECK(decisions->disks[1].new_bitmap.empty());
 }
 
 TEST_CASE("route/decide: a grown disk stays an increment; its tail is the reader's business") {

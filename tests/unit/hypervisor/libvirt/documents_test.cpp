@@ -120,7 +120,7 @@ TEST_CASE("hypervisor/libvirt/nodes: a bitmap of ours is usable only when it is 
     const std::string idle = R"({"name":")" + ours +
                              R"(","recording":false,"persistent":true,)"
                              R"("granularity":65536})";
-    CHECK(state_on(idle, "") == BitmapState::inconsistent);
+    CHECK(state_on(idle, "") == BitmapState::disabled);
     const std::string transient = R"({"name":")" + ours +
                                   R"(","recording":true,)"
                                   R"("persistent":false,"granularity":65536})";

@@ -104,7 +104,7 @@ TEST_CASE("qmp/facts: bitmaps are usable only when they record and are consisten
     CHECK(found[0].persistent);
     CHECK(found[0].granularity_bytes == 65536);
     CHECK(found[1].state == BitmapState::inconsistent);
-    CHECK(found[2].state == BitmapState::inconsistent);
+    CHECK(found[2].state == BitmapState::disabled);
 }
 
 TEST_CASE("qmp/facts: who can hold persistent bitmaps") {
