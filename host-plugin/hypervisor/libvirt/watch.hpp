@@ -33,6 +33,9 @@ public:
     /// First reason wins; afterwards nothing read may be published.
     void broke(const std::string& why);
     void io_error();
+    /// We resumed the VM after an I/O error: whoever hears of the error hears for how long it
+    /// stood.
+    void runs_again();
     /// From now on the jobs' end is our own doing.
     void expect_end();
 
@@ -57,6 +60,7 @@ private:
     std::set<std::string> disks_;
     std::optional<Instant> instant_;
     std::optional<std::string> broken_;
+    std::optional<env::Nanoseconds> stopped_at_;  // by an I/O error; unset once it runs again
     std::function<void()> alarm_;
     bool begin_returned_ = false;
     bool io_error_ = false;
