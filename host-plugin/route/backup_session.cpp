@@ -52,7 +52,10 @@ Status BackupSession::start(const Decisions& decisions, const vault::PointId& po
     folder_ = options_.jobs_folder / point_id.substr(point_id.size() / 2);
     // Reachable for QEMU's user; what lies inside has an owner and mode of its own.
     SP_TRY(env::make_folders(folder_, 0711));
-    hypervisor::SnapshotPlan plan{.disks = {}, .job_folder = folder_, .point_id = point_id};
+    hypervisor::SnapshotPlan plan{.disks = {},
+                                  .job_folder = folder_,
+                                  .point_id = point_id,
+                                  .scratch_budget = options_.scratch_budget};
     for (const DiskDecision& disk : decisions.disks) {
         plan.disks.push_back({disk.disk.name, disk.parent_bitmap, disk.new_bitmap});
     }

@@ -40,6 +40,9 @@ struct BackupServices {
     ConnectGuest connect_guest;
     ConnectNbd connect_nbd;
     SpawnKeeper spawn_keeper;
+    /// What the readers of connect_nbd obey; slowed down for the guest's sake. Null: nothing to
+    /// slow down.
+    std::shared_ptr<capture::Throttle> throttle = nullptr;
 };
 
 }  // namespace stillpoint::route
