@@ -3,6 +3,7 @@
 #include "abi/handlers.hpp"
 #include "abi/vault_access.hpp"
 #include "abi/vm_access.hpp"
+#include "capture/throttle.hpp"
 #include "route/backup_route.hpp"
 #include "serialization/requests.hpp"
 #include "stillpoint/host_plugin.h"
@@ -14,6 +15,8 @@ using serialization::from_value;
 using serialization::Map;
 using serialization::to_value;
 using serialization::Value;
+
+constexpr std::chrono::seconds inspect_budget{30};
 
 /// The configured keeper, else in a build tree the one beside the plugin, else the installed one.
 env::Path keeper_path(const HostConfig& config) {
@@ -27,25 +30,54 @@ env::Path keeper_path(const HostConfig& config) {
     return STILLPOINT_KEEPER;
 }
 
+/// The limits of this VM's readers together. @param asked bytes per second for this backup; 0: as
+/// configured
+std::shared_ptr<capture::Throttle> throttle_for(const JobContext& context,
+                                                const serialization::BackupRequest& request,
+                                                const std::string& uuid) {
+    const ReadLimits found = context.config.limits_of(request.vm.vm, uuid);
+    capture::Throttle::Limits limits;
+    limits.bytes_per_second_max = found.bytes_per_second_max.value_or(0);
+    if (request.bandwidth > 0) limits.bytes_per_second_max = request.bandwidth;
+    if (found.read_ahead) limits.read_ahead = *found.read_ahead;
+    return std::make_shared<capture::Throttle>(context.clock, limits);
+}
+
+/// What the readers of one disk may take: the throttle bounds them all together.
+capture::ReadOptions read_options(std::shared_ptr<capture::Throttle> throttle) {
+    capture::ReadOptions options;
+    options.in_flight_max = throttle->share(options.request_bytes);
+    options.throttle = std::move(throttle);
+    return options;
+}
+
+/// The name that was typed may be the VM's uuid, or its name where host.xml has the uuid.
+Result<std::string> uuid_for_limits(const JobContext& context, hypervisor::Vm& vm) {
+    if (context.config.vms.empty()) return std::string{};
+    SP_ASSIGN(const hypervisor::VmInfo info, vm.inspect({context.clock, inspect_budget}));
+    return context.config.vms.contains(info.name) ? info.name : info.uuid;
+}
+
 route::BackupServices services_for(const JobContext& context, vault::Vault& vault,
-                                   hypervisor::Vm& vm) {
-    return {.clock = context.clock,
-            .vault = vault,
-            .vm = vm,
-            .reporter = context.reporter,
-            .connect_guest =
-                [&context](const env::Path& socket, const std::string& uuid,
-                           const env::Deadline& deadline, const env::CancelToken& cancel) {
-                    return guest::connect_guest(socket, uuid, deadline, cancel, context.clock);
-                },
-            .connect_nbd =
-                [&context](const capture::NbdAddress& address, const env::CancelToken& cancel) {
-                    return capture::connect_nbd(address, {}, context.clock, cancel);
-                },
-            .spawn_keeper =
-                [&context] {
-                    return keeper::spawn_keeper(keeper_path(context.config), context.clock);
-                }};
+                                   hypervisor::Vm& vm, const capture::ReadOptions& options) {
+    return {
+        .clock = context.clock,
+        .vault = vault,
+        .vm = vm,
+        .reporter = context.reporter,
+        .connect_guest =
+            [&context](const env::Path& socket, const std::string& uuid,
+                       const env::Deadline& deadline, const env::CancelToken& cancel) {
+                return guest::connect_guest(socket, uuid, deadline, cancel, context.clock);
+            },
+        .connect_nbd =
+            [&context, options](const capture::NbdAddress& address,
+                                const env::CancelToken& cancel) {
+                return capture::connect_nbd(address, options, context.clock, cancel);
+            },
+        .spawn_keeper =
+            [&context] { return keeper::spawn_keeper(keeper_path(context.config), context.clock); },
+        .throttle = options.throttle};
 }
 
 route::BackupOptions options_for(const serialization::BackupRequest& request,
@@ -57,6 +89,7 @@ route::BackupOptions options_for(const serialization::BackupRequest& request,
     options.require = request.require;
     options.jobs_folder =
         request.scratch_folder.empty() ? config.jobs_folder() : env::Path{request.scratch_folder};
+    options.scratch_budget = config.scratch_budget;
     options.run_folder = config.run_folder;
     options.still_point = {.type = request.type,
                            .greet_budget = config.greet_budget,
@@ -75,9 +108,14 @@ int exit_code_for(const serialization::PointReport& report) {
 
 Result<JobResult> handle_backup(const Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request, from_value<serialization::BackupRequest>(document, "backup"));
-    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
+    // The store first: its threads must not see the hypervisor's sockets (BlockingCalls).
+    const vault::StoreWatch watch{context.config.store_stall, context.cancel};
+    SP_ASSIGN(const OpenVault open,
+              open_vault_for(request.vault, context.secret, context.clock, watch));
     SP_ASSIGN(const OpenVm machine, open_vm(request.vm, context.clock, context.libvirt_loop));
-    const auto services = services_for(context, *open.vault, *machine.vm);
+    SP_ASSIGN(const std::string uuid, uuid_for_limits(context, *machine.vm));
+    const auto services = services_for(context, *open.vault, *machine.vm,
+                                       read_options(throttle_for(context, request, uuid)));
     SP_ASSIGN(const auto report,
               route::run_backup(services, options_for(request, context.config, machine.driver),
                                 context.cancel));
