@@ -198,7 +198,8 @@ Result<GuestWrites> LibvirtSnapshot::guest_writes(const env::Deadline& deadline)
 
 std::function<Status()> LibvirtSnapshot::room_check() {
     return [state = state_, guard = guard_]() -> Status {
-        if (const auto why = state->broken()) return broken(*why);
+        if (const auto why = state->verdict()) return broken(*why);
+        if (state->had_io_error()) return {};  // being resumed
         const auto why = guard->exceeded();
         if (!why) return {};
         // Space that others took raises no event of ours.

@@ -150,6 +150,12 @@ std::optional<std::string> WatchState::broken() const {
     return broken_;
 }
 
+std::optional<std::string> WatchState::verdict() const {
+    const std::scoped_lock lock{mutex_};
+    if (stopped_at_ && clock_.monotonic() - *stopped_at_ < resume_max) return std::nullopt;
+    return broken_;
+}
+
 bool WatchState::had_io_error() const {
     const std::scoped_lock lock{mutex_};
     return io_error_;

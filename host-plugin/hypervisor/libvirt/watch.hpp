@@ -44,6 +44,9 @@ public:
     /// @errors timeout, id "snapshot.timeout"
     Result<std::optional<Instant>> wait_captured(const env::Deadline& deadline);
     [[nodiscard]] std::optional<std::string> broken() const;
+    /// As broken(), but silent while a VM that an I/O error stopped is being resumed: who asks soon
+    /// again hears for how long it stood.
+    [[nodiscard]] std::optional<std::string> verdict() const;
     [[nodiscard]] bool had_io_error() const;
     [[nodiscard]] bool ending() const;
 
@@ -51,6 +54,8 @@ public:
     /// stopped with an I/O error. Reset to nothing before its target dies.
     void set_alarm(std::function<void()> alarm);
     void raise_alarm();
+
+    static constexpr std::chrono::seconds resume_max{2};  // the promise to a guest
 
 private:
     const env::Clock& clock_;

@@ -102,9 +102,16 @@ TEST_CASE("hypervisor/libvirt/watch: who resumed the guest says after how long")
     state.runs_again();  // of a guest that never stopped: nothing to say
     CHECK_FALSE(state.broken());
     state.io_error();
+    CHECK(state.broken());
+    CHECK_FALSE(state.verdict());  // soon it says more
     clock.advance(std::chrono::milliseconds{120});
     state.runs_again();
+    CHECK(state.verdict() == state.broken());
     CHECK(state.broken()->find("resumed after 120 ms") != std::string::npos);
+    // One that nobody can resume is not waited for.
+    state.io_error();
+    clock.advance(WatchState::resume_max);
+    CHECK(state.verdict());
 }
 
 TEST_CASE("hypervisor/libvirt/preflight: a plan is held against what the VM is now") {
