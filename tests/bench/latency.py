@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What a backup costs the guest's writes: p50, p99 and mean as QEMU's device counts them, before and
-during a backup with a fast store, one that hangs, and scratch on a slow disk.
+"""What a backup costs the guest's writes: p50, p99 and mean as QEMU's device counts them, before
+and during a backup with a fast store, one that hangs, and scratch on a slow disk.
 
     latency.py qmp|libvirt [--seconds N] [--json FILE]
 """
