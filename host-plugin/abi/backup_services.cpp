@@ -22,29 +22,31 @@ env::Path keeper_path(const HostConfig& config) {
 }  // namespace
 
 route::BackupServices services_for(const JobContext& context, vault::Vault& vault,
-                                   hypervisor::Vm& vm) {
-    return {.clock = context.clock,
-            .vault = vault,
-            .vm = vm,
-            .reporter = context.reporter,
-            .connect_guest =
-                [&context](const env::Path& socket, const std::string& uuid,
-                           const env::Deadline& deadline, const env::CancelToken& cancel) {
-                    return guest::connect_guest(socket, uuid, deadline, cancel, context.clock);
-                },
-            .connect_nbd =
-                [&context](const capture::NbdAddress& address, const env::CancelToken& cancel) {
-                    return capture::connect_nbd(address, {}, context.clock, cancel);
-                },
-            .spawn_keeper =
-                [&context] {
-                    return keeper::spawn_keeper(keeper_path(context.config), context.clock);
-                }};
+                                   hypervisor::Vm& vm, const capture::ReadOptions& options) {
+    return {
+        .clock = context.clock,
+        .vault = vault,
+        .vm = vm,
+        .reporter = context.reporter,
+        .connect_guest =
+            [&context](const env::Path& socket, const std::string& uuid,
+                       const env::Deadline& deadline, const env::CancelToken& cancel) {
+                return guest::connect_guest(socket, uuid, deadline, cancel, context.clock);
+            },
+        .connect_nbd =
+            [&context, options](const capture::NbdAddress& address,
+                                const env::CancelToken& cancel) {
+                return capture::connect_nbd(address, options, context.clock, cancel);
+            },
+        .spawn_keeper =
+            [&context] { return keeper::spawn_keeper(keeper_path(context.config), context.clock); },
+        .throttle = options.throttle};
 }
 
 route::BackupOptions options_for(const HostConfig& config, const std::string& scratch_folder) {
     route::BackupOptions options;
     options.jobs_folder = scratch_folder.empty() ? config.jobs_folder() : env::Path{scratch_folder};
+    options.scratch_budget = config.scratch_budget;
     options.run_folder = config.run_folder;
     options.still_point = {.greet_budget = config.greet_budget,
                            .hooks_budget = config.hooks_budget,

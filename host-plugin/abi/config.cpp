@@ -28,6 +28,11 @@ Setter path_into(env::Path HostConfig::*member) {
     };
 }
 
+constexpr std::uint64_t scratch_budget_min = 32u << 20;  // twice the least room for one disk
+constexpr std::uint64_t bandwidth_min = 64u << 10;       // slower, and a backup never ends
+constexpr std::uint64_t read_ahead_min = 256u << 10;     // one request
+constexpr std::uint64_t read_ahead_max = 256u << 20;
+
 struct DurationRange {
     env::Nanoseconds min, max;
 };
@@ -84,12 +89,48 @@ Status set_compare_every(HostConfig& config, const std::string& text) {
     return {};
 }
 
+Status out_of_range() {
+    return fail(Errc::invalid, "config.size", "out of range");
+}
+
+Status set_scratch_budget(HostConfig& config, const std::string& text) {
+    SP_ASSIGN(const ByteCount size, parse_size(text));
+    if (size.raw() < scratch_budget_min) return out_of_range();
+    config.scratch_budget = size;
+    return {};
+}
+
+Status set_bandwidth(HostConfig& config, const std::string& text) {
+    config.limits.bytes_per_second_max = 0;
+    if (text == "none") return {};
+    constexpr std::string_view per_second = "/s";
+    if (!text.ends_with(per_second)) {
+        return fail(Errc::invalid, "config.size", "not a size and /s");
+    }
+    SP_ASSIGN(const ByteCount size, parse_size(text.substr(0, text.size() - per_second.size())));
+    if (size.raw() < bandwidth_min) return out_of_range();
+    config.limits.bytes_per_second_max = size.raw();
+    return {};
+}
+
+Status set_read_ahead(HostConfig& config, const std::string& text) {
+    SP_ASSIGN(const ByteCount size, parse_size(text));
+    if (size.raw() < read_ahead_min || size.raw() > read_ahead_max) return out_of_range();
+    config.limits.read_ahead = size;
+    return {};
+}
+
 const std::vector<Key>& known_keys() {
     using namespace std::chrono_literals;
     static const std::vector<Key> keys{
         {"state", "dir", "an absolute path", path_into(&HostConfig::state_folder)},
         {"run", "dir", "an absolute path", path_into(&HostConfig::run_folder)},
         {"scratch", "dir", "an absolute path", path_into(&HostConfig::scratch_folder)},
+        {"scratch", "budget", "a size from 32MiB on, for example 20GiB", set_scratch_budget},
+        {"vault", "stall", "5s to 24h", duration_into(&HostConfig::store_stall, {5s, 24h})},
+        {"limits", "bandwidth", "a size from 64KiB on and /s, for example 100MiB/s, or none",
+         set_bandwidth},
+        {"limits", "read-ahead", "256KiB to 256MiB", set_read_ahead},
         {"keeper", "path", "an absolute path", path_into(&HostConfig::keeper)},
         {"guest", "freeze-budget", "1s to 30s",
          duration_into(&HostConfig::freeze_budget, {1s, 30s})},
@@ -110,10 +151,10 @@ tl::unexpected<Error> wrong(const std::string& name, int line, const std::string
 }
 
 std::string known_elements() {
-    std::string list;
+    std::string list = "<vm name>";
     for (const Key& key : known_keys()) {
         const std::string item = std::string("<") + key.element + " " + key.attribute + ">";
-        list += (list.empty() ? "" : ", ") + item;
+        list += ", " + item;
     }
     return list;
 }
@@ -149,7 +190,37 @@ Status read_element(HostConfig& config, const tinyxml2::XMLElement& element,
     return {};
 }
 
+/// <vm name="NAME or uuid"><limits …/></vm>: what differs for one VM.
+Status read_vm(HostConfig& config, const tinyxml2::XMLElement& element, const std::string& name) {
+    const char* vm = element.Attribute("name");
+    const auto* first = element.FirstAttribute();
+    if (vm == nullptr || *vm == '\0' || first->Next() != nullptr) {
+        return wrong(name, element.GetLineNum(), "<vm> takes one attribute, name");
+    }
+    HostConfig own;
+    for (const auto* child = element.FirstChildElement(); child != nullptr;
+         child = child->NextSiblingElement()) {
+        if (std::strcmp(child->Name(), "limits") != 0) {
+            return wrong(name, child->GetLineNum(), "<vm> takes <limits> and nothing else");
+        }
+        SP_TRY(read_element(own, *child, name));
+    }
+    if (config.vms.emplace(vm, own.limits).second) return {};
+    return wrong(name, element.GetLineNum(), std::string("<vm name=\"") + vm + "\"> comes twice");
+}
+
 }  // namespace
+
+ReadLimits HostConfig::limits_of(const std::string& name, const std::string& uuid) const {
+    ReadLimits found = limits;
+    auto own = vms.find(name);
+    if (own == vms.end() && !uuid.empty()) own = vms.find(uuid);
+    if (own == vms.end()) return found;
+    const ReadLimits& vm = own->second;
+    if (vm.bytes_per_second_max) found.bytes_per_second_max = vm.bytes_per_second_max;
+    if (vm.read_ahead) found.read_ahead = vm.read_ahead;
+    return found;
+}
 
 Result<HostConfig> parse_host_config(const std::string& xml, const std::string& name) {
     HostConfig config;
@@ -166,9 +237,29 @@ Result<HostConfig> parse_host_config(const std::string& xml, const std::string& 
     }
     for (const auto* element = root->FirstChildElement(); element != nullptr;
          element = element->NextSiblingElement()) {
-        SP_TRY(read_element(config, *element, name));
+        const bool is_vm = std::strcmp(element->Name(), "vm") == 0;
+        SP_TRY(is_vm ? read_vm(config, *element, name) : read_element(config, *element, name));
     }
     return config;
+}
+
+Result<ByteCount> parse_size(const std::string& text) {
+    struct Unit {
+        const char* suffix;
+        unsigned shift;
+    };
+    static constexpr std::array<Unit, 4> units{
+        {{"KiB", 10}, {"MiB", 20}, {"GiB", 30}, {"TiB", 40}}};
+    std::uint64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    for (const Unit& unit : units) {
+        if (error == std::errc{} && number <= 1'000'000 &&
+            std::string(end, text.data() + text.size()) == unit.suffix) {
+            return ByteCount{number << unit.shift};
+        }
+    }
+    return fail(Errc::invalid, "config.size", "`" + text + "` is no size",
+                "write a number and KiB, MiB, GiB or TiB, for example 20GiB");
 }
 
 Result<env::Nanoseconds> parse_duration(const std::string& text) {

@@ -1,6 +1,9 @@
 #pragma once
+#include <map>
+#include <optional>
 #include <string>
 
+#include "base/quantity.hpp"
 #include "base/result.hpp"
 #include "env/clock.hpp"
 #include "env/files.hpp"
@@ -10,6 +13,12 @@
 /// host.xml: strict; an absent or empty document means the defaults. docs/man/stillpoint-host.xml.5
 namespace stillpoint::abi {
 
+/// How hard a backup may read from a VM's disks, all of them together.
+struct ReadLimits {
+    std::optional<std::uint64_t> bytes_per_second_max;  // 0: no limit
+    std::optional<ByteCount> read_ahead;                // in flight
+};
+
 struct HostConfig {
     env::Path state_folder = "/var/lib/stillpoint";  // <state dir="">
     env::Path run_folder = "/run/stillpoint";        // <run dir="">
@@ -17,10 +26,16 @@ struct HostConfig {
     env::Nanoseconds freeze_budget = std::chrono::seconds{5};  // <guest freeze-budget="5s">, 1–30 s
     env::Nanoseconds hooks_budget = std::chrono::seconds{60};  // <guest hooks-budget="60s">
     env::Nanoseconds greet_budget = std::chrono::seconds{3};   // <guest greet-budget="3s">
-    env::Path keeper;              // <keeper path="">; empty: the installed one
-    route::AuditOptions audit;     // <audit chunks="64">
-    route::ComparePolicy compare;  // <audit compare-every="30d">
+    std::optional<ByteCount> scratch_budget;  // <scratch budget="">; nullopt: what is free
+    env::Nanoseconds store_stall = std::chrono::minutes{10};  // <vault stall="10min">, 5 s–24 h
+    ReadLimits limits;                                        // <limits bandwidth="" read-ahead="">
+    std::map<std::string, ReadLimits> vms;  // <vm name=""><limits/></vm>; by name or uuid
+    env::Path keeper;                       // <keeper path="">; empty: the installed one
+    route::AuditOptions audit;              // <audit chunks="64">
+    route::ComparePolicy compare;           // <audit compare-every="30d">
 
+    /// What holds for one VM: its own values, else the general ones.
+    [[nodiscard]] ReadLimits limits_of(const std::string& name, const std::string& uuid) const;
     [[nodiscard]] env::Path jobs_folder() const {
         return scratch_folder.empty() ? state_folder / "jobs" : scratch_folder;
     }
@@ -32,5 +47,8 @@ struct HostConfig {
 
 /// "500ms", "5s", "2min" → nanoseconds. @errors invalid
 [[nodiscard]] Result<env::Nanoseconds> parse_duration(const std::string& text);
+
+/// "512KiB", "8MiB", "20GiB", "1TiB" → bytes. @errors invalid
+[[nodiscard]] Result<ByteCount> parse_size(const std::string& text);
 
 }  // namespace stillpoint::abi

@@ -26,7 +26,7 @@ Result<CheckReport> verify_live(const VerifyRequest& request, vault::Vault& vaul
                                 const JobContext& context) {
     SP_ASSIGN(const auto access, access_to_vm(request, vault));
     SP_ASSIGN(const OpenVm machine, open_vm(access, context.clock, context.libvirt_loop));
-    const auto services = services_for(context, vault, *machine.vm);
+    const auto services = services_for(context, vault, *machine.vm, {});
     return route::run_verify_live(services, {.point = request.point, .disk = request.disk},
                                   options_for(context.config, request.scratch_folder),
                                   context.cancel);

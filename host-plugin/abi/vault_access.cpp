@@ -81,9 +81,11 @@ Result<vault::Compression> compression_of(const std::string& name) {
 }  // namespace
 
 Result<OpenVault> open_vault_for(const serialization::VaultAccess& access,
-                                 const std::string& secret, const env::Clock& clock) {
+                                 const std::string& secret, const env::Clock& clock,
+                                 const std::optional<vault::StoreWatch>& watch) {
     OpenVault open;
-    SP_ASSIGN(open.store, vault::open_store(access.url));
+    SP_ASSIGN(open.store,
+              watch ? vault::open_store(access.url, *watch) : vault::open_store(access.url));
     SP_ASSIGN(const vault::InitOptions config, vault::read_vault_config(*open.store));
     SP_ASSIGN(const vault::KeyMaterial key, key_for(config.encryption, access.key_file, secret));
     SP_ASSIGN(open.vault, vault::open_vault(*open.store, key, clock));

@@ -41,12 +41,14 @@ struct PlanInput {
 /// A shrunk disk (parent_size > size) is dirty as a whole: a cut leaves no trace in a bitmap (I3).
 [[nodiscard]] extents::ExtentSet dirty_chunks(const PlanInput& input);
 
+class Throttle;
+
 struct ReadOptions {
     unsigned connections = 2;                  // fewer when the export does not allow several
     std::uint32_t request_bytes = 256u << 10;  // measured best: 128–256 KiB; at least the chunk
     unsigned in_flight_max = 32;               // over all connections; bounds memory
     env::Nanoseconds reply_timeout = std::chrono::seconds{30};  // without any answer
-    std::uint64_t bytes_per_second_max = 0;                     // 0: no limit
+    std::shared_ptr<Throttle> throttle;  // shared by all disks of a VM; null: no further limit
 };
 
 /// A connected export. After a timeout, a cancel, a lost connection or a failed read it is of no

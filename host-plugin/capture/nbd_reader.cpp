@@ -4,7 +4,7 @@
 #include <cerrno>
 
 #include "capture/delivery.hpp"
-#include "capture/token_bucket.hpp"
+#include "capture/throttle.hpp"
 
 namespace stillpoint::capture {
 namespace {
@@ -52,6 +52,7 @@ public:
 
 private:
     Status transfer();
+    [[nodiscard]] std::size_t in_flight_max_now() const;
     Status issue();
     Status send(Buffer* buffer, const Extent& piece);
     Status wait();
@@ -65,7 +66,8 @@ private:
     std::uint32_t request_bytes_;
     std::size_t in_flight_max_;
     std::size_t in_flight_ = 0;
-    TokenBucket bucket_;
+    Throttle* throttle_;  // null: no limit
+    Throttle::Seat seat_;
     Nanoseconds throttled_{};  // until the bucket allows the next request; 0: it does
     std::vector<Lane> lanes_;
     std::vector<pollfd> polls_;
@@ -82,7 +84,8 @@ Reader::Reader(std::vector<NbdConnection>& connections, const ReadTask& task,
       cursor_(task.what, task.options.request_bytes),
       request_bytes_(task.options.request_bytes),
       in_flight_max_(std::max(task.options.in_flight_max, 1u)),
-      bucket_(patience.clock, task.options.bytes_per_second_max),
+      throttle_(task.options.throttle.get()),
+      seat_(throttle_),
       lanes_(connections.size()),
       pool_(in_flight_max_ + std::size_t{2} * task.workers),
       bell_(std::move(bell)),
@@ -127,13 +130,19 @@ Status Reader::send(Buffer* buffer, const Extent& piece) {
     return {};
 }
 
+std::size_t Reader::in_flight_max_now() const {
+    if (throttle_ == nullptr) return in_flight_max_;
+    return std::min<std::size_t>(in_flight_max_, throttle_->share(request_bytes_));
+}
+
 Status Reader::issue() {
     throttled_ = {};
-    while (!cursor_.at_end() && in_flight_ < in_flight_max_) {
+    const std::size_t in_flight_max = in_flight_max_now();
+    while (!cursor_.at_end() && in_flight_ < in_flight_max) {
         Buffer* buffer = pool_.take();
         if (buffer == nullptr) break;  // the sink is slower than the server: its bell wakes us
         const Extent piece = cursor_.peek();
-        throttled_ = bucket_.take(piece.length.raw());
+        if (throttle_ != nullptr) throttled_ = throttle_->take(piece.length.raw());
         if (throttled_ > Nanoseconds::zero()) {
             pool_.give_back(buffer);
             break;

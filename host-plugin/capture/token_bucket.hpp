@@ -17,6 +17,13 @@ public:
     TokenBucket(const env::Clock& clock, std::uint64_t bytes_per_second)
         : clock_(&clock), rate_(bytes_per_second), next_(clock.monotonic()) {}
 
+    /// From now on. @param bytes_per_second 0: no limit
+    void set_rate(std::uint64_t bytes_per_second) {
+        // What the old rate put off is not waited for at the new one.
+        if (rate_ != bytes_per_second) next_ = std::min(next_, clock_->monotonic());
+        rate_ = bytes_per_second;
+    }
+
     /// @return zero: taken; else how long to wait before asking again (nothing was taken)
     [[nodiscard]] env::Nanoseconds take(std::uint64_t bytes) {
         if (rate_ == 0) return {};

@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -72,6 +73,7 @@ struct SnapshotPlan {
     std::vector<DiskPlan> disks;
     env::Path job_folder;  // for sockets and scratch; reachable by QEMU's user
     std::string point_id;
+    std::optional<ByteCount> scratch_budget;  // what scratch may use at most; nullopt: what is free
 };
 
 /// Where one disk's frozen view is served.
@@ -92,6 +94,12 @@ struct SnapshotTimes {
     std::string mode_reason;  // why not the mode that protects the guest best; empty: it is
 };
 
+/// What the guest's writes have cost since its QEMU began, over all its disks.
+struct GuestWrites {
+    std::uint64_t count = 0;
+    env::Nanoseconds time{};
+};
+
 /// One snapshot of all planned disks at one instant. Order of calls: prepare (before the freeze; no
 /// effect on the guest) → take (the instant; thaw right after) → exports → … reads … → prove_alive
 /// → [point is published] → end. The destructor ends what was left: as end() said, else as failed.
@@ -108,6 +116,20 @@ public:
     /// @errors refused, id "snapshot.broken", or busy, id "image.vm_started": nothing read so far
     ///         may be published
     virtual Status prove_alive() = 0;
+    /// Asks the hypervisor; also before prepare(). While disks are read nobody else uses the
+    /// snapshot, so another thread may.
+    /// @errors unsupported: this driver does not know
+    virtual Result<GuestWrites> guest_writes(const env::Deadline&) {
+        return fail(Errc::unsupported, "vm.no_write_times", "the driver counts no writes");
+    }
+    /// A look at whether scratch keeps within its budget, and the filesystem below has room for
+    /// the guest's next writes (I6); from take() on. It owns all that it uses, because it blocks as
+    /// long as that filesystem does and may outlive the snapshot. Called several times a second
+    /// while disks are read, on any thread.
+    /// @errors of the look: refused, id "snapshot.broken": give the backup up at once
+    virtual std::function<Status()> room_check() {
+        return [] { return Status{}; };
+    }
     /// Ends exports and jobs, removes scratch and sockets. `published` retires the parent bitmaps
     /// (I2) and keeps the new ones; otherwise the new ones are dropped and the parents stay.
     enum class Outcome { published, failed };

@@ -11,6 +11,7 @@
 #include "manager/options.hpp"
 #include "manager/plugin.hpp"
 #include "manager/render.hpp"
+#include "manager/supervisor.hpp"
 #include "manager/terminal.hpp"
 #include "serialization/reports.hpp"
 
@@ -169,5 +170,5 @@ int main(int argc, char** argv) {
     catch_signals();
     ParseOutcome parsed = parse_command_line(argc, argv);
     if (!parsed.command) return parsed.exit_code;
-    return Cli{std::move(*parsed.command)}.run();
+    return supervise([&] { return Cli{std::move(*parsed.command)}.run(); });
 }

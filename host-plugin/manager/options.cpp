@@ -18,6 +18,7 @@ struct Given {
     std::string encryption = "passphrase", compression = "zstd", require = "crash", type = "full",
                 format = "qcow2", scratch;
     std::uint32_t chunk_bytes = 65536;
+    std::uint64_t bandwidth = 0;
     std::vector<std::string> disks, images, points;
     bool full = false, read_data = false, no_freeze = false, dry_run = false;
 
@@ -184,7 +185,8 @@ private:
                                               .full = given_.full,
                                               .require = parsed<s::Level>(given_.require),
                                               .type = parsed<s::BackupType>(given_.type),
-                                              .scratch_folder = given_.scratch});
+                                              .scratch_folder = given_.scratch,
+                                              .bandwidth = given_.bandwidth});
         });
         add_machine(backup);
         need_vault(backup);
@@ -204,6 +206,11 @@ private:
             ->check(one_of(s::backup_type_names))
             ->capture_default_str();
         add_scratch(backup);
+        backup
+            ->add_option("--bandwidth", given_.bandwidth,
+                         "read at most so much per second, all disks together (50MiB)")
+            ->transform(CLI::AsSizeValue(false))
+            ->check(CLI::Range(std::uint64_t{64} << 10, std::uint64_t{1} << 50));
     }
 
     void add_points() {

@@ -2,6 +2,7 @@
 
 #include "env/random.hpp"
 #include "route/backup_session.hpp"
+#include "route/caretaker.hpp"
 #include "route/disk_account.hpp"
 
 namespace stillpoint::route {
@@ -68,8 +69,10 @@ private:
     Status capture(const hypervisor::VmInfo& vm, BackupSession& session) {
         services_.reporter.progress({.phase = "snapshot", .disk = {}, .text = "preparing"});
         StillPoint still{services_, options_.still_point, cancel_};
+        const auto writes = session.snapshot().guest_writes(within(options_.snapshot_budget));
         SP_TRY(session.snapshot().prepare(within(options_.snapshot_budget), cancel_));
         if (vm.state == hypervisor::VmState::running) still.prepare(vm, point_.id);
+        if (writes) learn_usual(session, *writes);
         SP_TRY(cancel_.check());
         SP_TRY(heed_refusal(still));
         still.freeze();
@@ -148,11 +151,7 @@ private:
         const env::Nanoseconds start = services_.clock.monotonic();
         SP_ASSIGN(const auto exports,
                   session.snapshot().open_exports(within(options_.snapshot_budget)));
-        SP_ASSIGN(
-            const auto transfers,
-            transfer_disks(services_,
-                           {.disks = decisions_.disks, .exports = exports, .audit = options_.audit},
-                           *run_, cancel_));
+        SP_ASSIGN(const auto transfers, transfer(session, exports));
         SP_TRY(session.snapshot().prove_alive());
         services_.reporter.progress({.phase = "publish", .disk = {}, .text = {}});
         SP_TRY(run_->flush());
@@ -162,6 +161,41 @@ private:
         point_.document = encode_point_document(document_);
         SP_TRY(cancel_.check());
         return run_->publish(point_);
+    }
+
+    Result<std::vector<DiskTransfer>> transfer(BackupSession& session,
+                                               const std::vector<hypervisor::DiskExport>& exports) {
+        env::CancelToken reading = cancel_.child();
+        SP_ASSIGN(const auto caretaker,
+                  Caretaker::start(services_, session.snapshot(), usual_write_, reading));
+        auto transfers = transfer_disks(
+            services_, {.disks = decisions_.disks, .exports = exports, .audit = options_.audit},
+            *run_, reading);
+        if (const auto given_up = caretaker->end()) return fail(*given_up);
+        note_slowness(caretaker->slowed());
+        if (transfers || transfers.error().code == Errc::cancelled) return transfers;
+        // A reader only sees its connection end; the snapshot may know why.
+        const Status alive = session.snapshot().prove_alive();
+        if (!alive && alive.error().id == "snapshot.broken") return fail(alive.error());
+        return transfers;
+    }
+
+    void note_slowness(const std::string& how) {
+        if (how.empty()) return;
+        log(Severity::info, how);
+        document_.evidence.push_back({.kind = serialization::EvidenceKind::host,
+                                      .name = "reading",
+                                      .type = {},
+                                      .quiesced = false,
+                                      .note = how});
+    }
+
+    /// What a write of the guest takes without us: lately if it wrote enough, else in its life.
+    void learn_usual(BackupSession& session, const hypervisor::GuestWrites& before) {
+        const auto now = session.snapshot().guest_writes(within(options_.snapshot_budget));
+        if (!now) return;
+        usual_write_ = Governor::mean(before, *now);
+        if (!usual_write_) usual_write_ = Governor::mean({}, *now);
     }
 
     void describe_disks(const std::vector<DiskTransfer>& transfers) {
@@ -195,6 +229,7 @@ private:
     Decisions decisions_;
     std::unique_ptr<vault::Run> run_;
     PointDocument document_;
+    std::optional<env::Nanoseconds> usual_write_;  // of the guest, before the snapshot
 };
 
 }  // namespace

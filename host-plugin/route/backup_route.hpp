@@ -16,8 +16,9 @@ struct BackupOptions {
     std::vector<std::string> disks;  // empty: all
     bool full = false;
     serialization::Level require = serialization::Level::crash;
-    env::Path jobs_folder;  // holds one folder per job; reachable by QEMU's user
-    env::Path run_folder;   // holds the VM's lock
+    std::optional<ByteCount> scratch_budget;  // nullopt: a share of what is free
+    env::Path jobs_folder;                    // holds one folder per job; reachable by QEMU's user
+    env::Path run_folder;                     // holds the VM's lock
     StillPointOptions still_point;
     env::Nanoseconds snapshot_budget = std::chrono::seconds{30};
     env::Nanoseconds end_budget = std::chrono::seconds{30};

@@ -50,7 +50,10 @@ Status BackupSession::start(const Decisions& decisions, const vault::PointId& po
     SP_ASSIGN(keeper_, services_.spawn_keeper());
     // The random half of the id names the job: sockets below it must stay short (sun_path).
     folder_ = options_.jobs_folder / point_id.substr(point_id.size() / 2);
-    hypervisor::SnapshotPlan plan{.disks = {}, .job_folder = folder_, .point_id = point_id};
+    hypervisor::SnapshotPlan plan{.disks = {},
+                                  .job_folder = folder_,
+                                  .point_id = point_id,
+                                  .scratch_budget = options_.scratch_budget};
     for (const DiskDecision& disk : decisions.disks) {
         plan.disks.push_back({disk.disk.name, disk.parent_bitmap, disk.new_bitmap});
     }

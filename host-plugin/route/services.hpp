@@ -42,6 +42,9 @@ struct BackupServices {
     ConnectNbd connect_nbd;
     SpawnKeeper spawn_keeper;
     env::RandomFn random = env::random_u64;  // chooses what an audit looks at
+    /// What the readers of connect_nbd obey; slowed down for the guest's sake. Null: nothing to
+    /// slow down.
+    std::shared_ptr<capture::Throttle> throttle = nullptr;
 };
 
 }  // namespace stillpoint::route

@@ -1,9 +1,11 @@
 #pragma once
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/bytes.hpp"
 #include "base/quantity.hpp"
+#include "env/clock.hpp"
 
 namespace stillpoint::vault {
 
@@ -12,6 +14,9 @@ struct ObjectInfo {
     ByteCount size;
     std::uint64_t modified_ns = 0;  // by the store's clock, since 1970; 0: it does not tell
 };
+
+/// A store that has not finished one pack of 32 MiB in this time will not.
+inline constexpr env::Nanoseconds store_stall_default = std::chrono::minutes{10};
 
 /// Where a vault's objects live. Names are relative, '/'-separated, [0-9a-z._-] only.
 /// Objects are written once under their final name and never changed.
@@ -33,6 +38,16 @@ public:
     virtual Status remove(const std::string& name) = 0;
     /// For people: URL or path.
     [[nodiscard]] virtual std::string describe() const = 0;
+    /// As put(). A store that gives a call up before it has ended holds on to the owner of the
+    /// bytes until it has.
+    virtual Status put_shared(const std::string& name, ByteView bytes,
+                              const std::shared_ptr<const void>& owner) {
+        static_cast<void>(owner);
+        return put(name, bytes);
+    }
+    /// How long one call may take before the store counts as stalled. What enforces it is the store
+    /// itself; others use it for waits that depend on several calls.
+    [[nodiscard]] virtual env::Nanoseconds stall_max() const { return store_stall_default; }
 };
 
 }  // namespace stillpoint::vault

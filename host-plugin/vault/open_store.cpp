@@ -1,5 +1,6 @@
 #include "vault/local_store.hpp"
 #include "vault/vault.hpp"
+#include "vault/watched_store.hpp"
 
 namespace stillpoint::vault {
 namespace {
@@ -26,6 +27,11 @@ Result<std::unique_ptr<BlockStore>> open_store(const std::string& url) {
     if (!path.starts_with('/')) return bad_url(url, "does not name an absolute path");
     SP_ASSIGN(auto store, LocalStore::open(path, env::SystemClock{}));
     return std::unique_ptr<BlockStore>{std::move(store)};
+}
+
+Result<std::unique_ptr<BlockStore>> open_store(const std::string& url, const StoreWatch& watch) {
+    return WatchedStore::open(
+        url, [url] { return open_store(url); }, watch);
 }
 
 }  // namespace stillpoint::vault

@@ -1,16 +1,17 @@
 #include "vault/pack_writer.hpp"
 
-#include <chrono>
-
 namespace stillpoint::vault {
 namespace {
 
-// A store that has not finished one pack of 32 MiB in this time will not.
-constexpr std::chrono::minutes store_stall_max{10};
+// A store that watches its calls says itself which one hangs.
+constexpr std::chrono::seconds report_slack{5};
 
-tl::unexpected<Error> stalled() {
-    return fail(Errc::timeout, "vault.store_stalled",
-                "the store has not taken a pack for 10 minutes", "check the store");
+tl::unexpected<Error> stalled(const BlockStore& store) {
+    const auto s = std::chrono::duration_cast<std::chrono::seconds>(store.stall_max()).count();
+    return fail(
+        Errc::timeout, "vault.store_stalled",
+        "the store " + store.describe() + " has not taken a pack for " + std::to_string(s) + " s",
+        "see whether it still answers: its disk, its network, its server");
 }
 
 }  // namespace
@@ -75,8 +76,9 @@ Result<PackWriter::FillingPtr> PackWriter::room_for(Lock& lock, std::size_t payl
 
 Status PackWriter::wait_for_progress(Lock& lock) {
     const std::uint64_t before = left_;
-    if (changed_.wait_for(lock, store_stall_max, [&] { return left_ != before; })) return {};
-    return stalled();
+    const auto limit = core_.store.stall_max() + report_slack;
+    if (changed_.wait_for(lock, limit, [&] { return left_ != before; })) return {};
+    return stalled(core_.store);
 }
 
 PackBuffer PackWriter::take_buffer() {
@@ -111,12 +113,12 @@ Status PackWriter::finish() {
 
 void PackWriter::write_packs() {
     while (auto next = queue_.pop()) {
-        Filling& filling = **next;
         // After a failure packs are only dropped: nothing of this run may count any more.
-        const Status written = state() ? write(filling) : Status{};
+        const Status written = state() ? write(*next) : Status{};
         if (!written) fail_with(written.error());
         const std::scoped_lock lock{mutex_};
-        spare_.push_back(filling.pack.take_buffer());
+        // A put that was given up may still read from the buffer: then it is the store's to free.
+        if (written) spare_.push_back((*next)->pack.take_buffer());
         --in_memory_;
         --on_the_way_;
         ++left_;
@@ -124,13 +126,13 @@ void PackWriter::write_packs() {
     }
 }
 
-Status PackWriter::write(Filling& filling) {
-    SP_ASSIGN(const ByteView bytes, filling.pack.complete());
+Status PackWriter::write(const FillingPtr& filling) {
+    SP_ASSIGN(const ByteView bytes, filling->pack.complete());
     const PackName name{chunk::sha256(bytes)};
-    Status put = core_.store.put(name.object(), bytes);
+    Status put = core_.store.put_shared(name.object(), bytes, filling);
     // Taken can only mean: by these very bytes, put before an answer that got lost.
     if (!put && put.error().id != "store.exists") return put;
-    return on_durable_({name, filling.pack.take_directory()});
+    return on_durable_({name, filling->pack.take_directory()});
 }
 
 }  // namespace stillpoint::vault

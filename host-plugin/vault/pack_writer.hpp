@@ -64,7 +64,7 @@ private:
     void sealed(const FillingPtr& filling);
     PackBuffer take_buffer();
     void write_packs();
-    Status write(Filling& filling);
+    Status write(const FillingPtr& filling);
 
     const VaultCore& core_;
     OnDurable on_durable_;

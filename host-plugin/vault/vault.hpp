@@ -219,5 +219,14 @@ public:
 [[nodiscard]] Result<InitOptions> read_vault_config(BlockStore& store);
 /// @param url file:///path or an absolute path (s3:// comes later)
 [[nodiscard]] Result<std::unique_ptr<BlockStore>> open_store(const std::string& url);
+struct StoreWatch {
+    env::Nanoseconds stall_max = store_stall_default;
+    env::CancelToken cancel;
+};
+/// As above; no call of the store is waited for longer than the watch says, also not its opening.
+/// Each call costs two changes of thread: for work that holds a guest's snapshot.
+/// @errors timeout, id "vault.store_stalled" · cancelled, soon after the wish
+[[nodiscard]] Result<std::unique_ptr<BlockStore>> open_store(const std::string& url,
+                                                             const StoreWatch& watch);
 
 }  // namespace stillpoint::vault

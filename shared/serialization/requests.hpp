@@ -104,7 +104,8 @@ struct BackupRequest {
     bool full = false;
     Level require = Level::crash;
     BackupType type = BackupType::full;
-    std::string scratch_folder;  // empty: the configured or default job folder
+    std::string scratch_folder;   // empty: the configured or default job folder
+    std::uint64_t bandwidth = 0;  // bytes per second over all disks; 0: as configured
     template <class V, class S>
     static void fields(V& v, S& s) {
         v("vault", s.vault);
@@ -114,6 +115,7 @@ struct BackupRequest {
         v("require", s.require);
         v("type", s.type);
         v("scratch_folder", s.scratch_folder);
+        v("bandwidth", s.bandwidth);
     }
 };
 

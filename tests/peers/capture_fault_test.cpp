@@ -3,9 +3,11 @@
 
 #include <atomic>
 #include <fstream>
+#include <future>
 #include <sstream>
 #include <thread>
 
+#include "capture/throttle.hpp"
 #include "capture_support.hpp"
 
 using namespace stillpoint;
@@ -275,14 +277,61 @@ TEST_CASE("peers/capture: requests ascend, are no larger and no more at once tha
     CHECK(requests.back().first == 7 * MiB - 128 * KiB);
 }
 
-TEST_CASE("peers/capture: a limit on bytes per second holds") {
+TEST_CASE("peers/capture: a limit on bytes per second holds, over all disks together") {
     const NbdServer server = NbdServer::nbdkit({"memory", "64M"});
-    const auto source = connect({server.socket(), "", ""}, {.bytes_per_second_max = 16 * MiB});
-    const Timed read = timed_read(*source, {{ByteOffset{0}, ByteCount{6 * MiB}}}, ignore);
-    REQUIRE(read.status);
-    // 24 requests; the first comes free, late wake-ups may be caught up with.
-    CHECK(read.took > 375ms - 16ms - 50ms);
-    CHECK(read.took < 2s);
+    for (const std::size_t disks : {1u, 3u}) {
+        CAPTURE(disks);
+        const auto throttle = std::make_shared<capture::Throttle>(
+            real_clock, capture::Throttle::Limits{.bytes_per_second_max = 16 * MiB});
+        std::vector<std::future<Timed>> reads;
+        for (std::size_t n = 0; n < disks; ++n) {
+            reads.push_back(std::async(std::launch::async, [&] {
+                const auto source = connect({server.socket(), "", ""}, {.throttle = throttle});
+                return timed_read(*source, {{ByteOffset{0}, ByteCount{6 * MiB / disks}}}, ignore);
+            }));
+        }
+        env::Nanoseconds took{};
+        for (auto& read : reads) {
+            const Timed timed = read.get();
+            CHECK(timed.status);
+            took = std::max(took, timed.took);
+        }
+        // 24 requests; the first comes free, late wake-ups may be caught up with.
+        CHECK(took > 375ms - 16ms - 50ms);
+        CHECK(took < 2s);
+    }
+}
+
+TEST_CASE("peers/capture: a limit on what is in flight holds, over all disks together") {
+    const env::TemporaryFolder folder = scratch();
+    const env::Path log = folder.path() / "log";
+    const NbdServer server = NbdServer::nbdkit({"--filter=log", "--filter=delay", "memory", "64M",
+                                                "rdelay=20ms", "logfile=" + log.string()});
+    const auto throttle = std::make_shared<capture::Throttle>(
+        real_clock, capture::Throttle::Limits{.read_ahead = ByteCount{1 * MiB}});
+    {
+        std::vector<std::future<Timed>> reads;
+        for (std::size_t n = 0; n < 2; ++n) {
+            reads.push_back(std::async(std::launch::async, [&] {
+                const auto source = connect({server.socket(), "", ""}, {.throttle = throttle});
+                return timed_read(*source, {{ByteOffset{0}, ByteCount{8 * MiB}}}, ignore);
+            }));
+        }
+        for (auto& read : reads) CHECK(read.get().status);
+    }
+    std::ifstream lines{log};
+    int in_flight = 0, most = 0, requests = 0;
+    for (std::string line; std::getline(lines, line);) {
+        if (line.find("Read id=") == std::string::npos) continue;
+        const bool ends = line.find("...Read") != std::string::npos;
+        in_flight += ends ? -1 : 1;
+        requests += ends ? 0 : 1;
+        most = std::max(most, in_flight);
+    }
+    CHECK(requests == 64);
+    // Four for the first alone; two each once the second has come, and what was in flight ends.
+    CHECK(most <= 6);
+    CHECK(most >= 2);
 }
 
 TEST_CASE("peers/capture: memory is bounded on 16 TiB, whatever the server tells") {

@@ -37,8 +37,9 @@ class Stillpoint:
     """The command line with a vault, a key and state folders in the lab."""
 
     def __init__(self, place, *, vault="vault", environment=None, greet_seconds=3,
-                 hooks_seconds=60):
+                 hooks_seconds=60, configuration=""):
         """@param greet_seconds how long the extension has to answer at all
+        @param configuration more elements for host.xml
         @param hooks_seconds how long the guest's hooks may take together"""
         build = lab.build_folder() / "host-plugin"
         self.binary = build / "manager/stillpoint"
@@ -54,7 +55,7 @@ class Stillpoint:
   <state dir="{self.folder}/lib"/>
   <run dir="{self.folder}/run"/>
   <guest freeze-budget="{FREEZE_BUDGET_SECONDS}s" greet-budget="{greet_seconds}s"
-         hooks-budget="{hooks_seconds}s"/>
+         hooks-budget="{hooks_seconds}s"/>{configuration}
 </host>
 """)
         self.jobs = self.folder / "lib/jobs"

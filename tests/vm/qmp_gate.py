@@ -31,6 +31,11 @@ class Gate:
     def held(self, seconds=60):
         self._line("held", seconds)
 
+    def let_go(self):
+        """Passes on what was held."""
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+
     def _line(self, wanted, seconds=30):
         ready, _, _ = select.select([self.process.stdout], [], [], seconds)
         line = self.process.stdout.readline().strip() if ready else "nothing"
@@ -45,8 +50,9 @@ import sys
 
 
 def relay(product, qemu, command):
-    """Passes bytes both ways until one side ends; holds the line with `command` for ever."""
+    """Passes bytes both ways until one side ends; holds the line with `command` until told."""
     holding = False
+    held = b""
     while True:
         watched = [qemu] if holding else [product, qemu]
         poller = select.poll()
@@ -54,7 +60,14 @@ def relay(product, qemu, command):
             poller.register(side, select.POLLIN)
         if holding:  # only its end is of interest
             poller.register(product, select.POLLRDHUP | select.POLLHUP)
+            poller.register(sys.stdin, select.POLLIN)
         for fd, events in poller.poll():
+            if fd == sys.stdin.fileno():
+                if not sys.stdin.readline():  # the test is over
+                    return
+                qemu.sendall(held)
+                holding, command = False, ""
+                break
             if holding and fd == product.fileno():
                 return
             source, sink = (product, qemu) if fd == product.fileno() else (qemu, product)
@@ -62,9 +75,9 @@ def relay(product, qemu, command):
             if not data:
                 return
             if source is product and command and f'"{command}"'.encode() in data:
-                holding = True
+                holding, held = True, data
                 print("held", flush=True)
-                continue
+                break
             sink.sendall(data)
 
 

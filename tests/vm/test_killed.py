@@ -80,12 +80,16 @@ class HostDies(backup_case.Backup):
         return backup
 
     def family(self, backup):
-        """The process and the keeper it started, which has a session of its own."""
-        with open(f"/proc/{backup.pid}/task/{backup.pid}/children", encoding="ascii") as children:
-            pids = [int(word) for word in children.read().split()]
+        """The process, its worker, and the keeper, which has a session of its own."""
+        pids = self.children(backup)
         keepers = subprocess.run(["pidof", "stillpoint-keeper"], capture_output=True, text=True,
                                  check=False)
         return {backup.pid, *pids, *map(int, keepers.stdout.split())}
+
+    @staticmethod
+    def children(backup):
+        with open(f"/proc/{backup.pid}/task/{backup.pid}/children", encoding="ascii") as children:
+            return [int(word) for word in children.read().split()]
 
     def assert_frozen(self):
         """The writer waits where the kernel lets nobody write."""
@@ -94,7 +98,8 @@ class HostDies(backup_case.Backup):
     def test_the_keeper_ends_a_hung_owner(self):
         clean = self.traces()
         backup = self.hold()
-        os.kill(backup.pid, signal.SIGSTOP)
+        worker, = self.children(backup)
+        os.kill(worker, signal.SIGSTOP)
         self.wait_writer(product.FREEZE_BUDGET_SECONDS + SLACK_SECONDS)
         self.wait_clean(clean, seconds=30)
         backup.wait(30)

@@ -1,6 +1,7 @@
 #include "hypervisor/libvirt/facts.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "hypervisor/libvirt/monitor.hpp"
 
@@ -120,6 +121,28 @@ Result<bool> paused_by_io_error(virDomainPtr domain) {
         return fail(last_error("read the VM's state"));
     }
     return state == VIR_DOMAIN_PAUSED && reason == VIR_DOMAIN_PAUSED_IOERROR;
+}
+
+Result<GuestWrites> count_guest_writes(virDomainPtr domain) {
+    std::array<virDomainPtr, 2> domains{domain, nullptr};
+    virDomainStatsRecordPtr* records = nullptr;
+    const int count = virDomainListGetStats(domains.data(), VIR_DOMAIN_STATS_BLOCK, &records,
+                                            VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT);
+    if (count < 0) return fail(last_error("read the VM's statistics"));
+    GuestWrites writes;
+    for (int i = 0; i < count && records[i] != nullptr; ++i) {
+        for (int n = 0; n < records[i]->nparams; ++n) {
+            const virTypedParameter& item = records[i]->params[n];
+            const std::string_view field{&item.field[0]};
+            if (item.type != VIR_TYPED_PARAM_ULLONG) continue;
+            if (field.ends_with(".wr.reqs")) writes.count += item.value.ul;
+            if (field.ends_with(".wr.times")) {
+                writes.time += env::Nanoseconds{static_cast<std::int64_t>(item.value.ul)};
+            }
+        }
+    }
+    virDomainStatsRecordListFree(records);
+    return writes;
 }
 
 }  // namespace stillpoint::hypervisor::libvirt

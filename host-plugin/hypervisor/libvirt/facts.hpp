@@ -33,4 +33,7 @@ struct Facts {
 /// @errors as libvirt's. Blocks: call on a lane
 [[nodiscard]] Result<bool> paused_by_io_error(virDomainPtr domain);
 
+/// Summed over all disks. @errors as libvirt's. Blocks: call on a lane
+[[nodiscard]] Result<GuestWrites> count_guest_writes(virDomainPtr domain);
+
 }  // namespace stillpoint::hypervisor::libvirt

@@ -15,12 +15,13 @@ Status Guard::arm() {
 
 Status Guard::set_thresholds() {
     const ByteCount used = total(measure(paths_));
+    SP_ASSIGN(const ByteCount free, env::free_space(paths_.folder));
     for (const auto& [disk, index] : scratch_indexes_) {
         const auto file = paths_.files.find(disk);
         if (file == paths_.files.end()) continue;
         SP_ASSIGN(const ByteCount size, env::file_size(file->second));
         const std::string layer = disk + "[" + std::to_string(index) + "]";
-        const auto threshold = budget_.next_threshold(used, size).raw();
+        const auto threshold = budget_.next_threshold(used, free, size).raw();
         if (virDomainSetBlockThreshold(domain_.get(), layer.c_str(), threshold, 0) < 0) {
             return fail(last_error("watch the scratch of disk " + disk));
         }
@@ -35,21 +36,31 @@ void Guard::abort_job(const std::string& why) {
     if (job && *job && (*job)->backup_socket == paths_.socket) virDomainAbortJob(domain_.get());
 }
 
+std::optional<std::string> Guard::exceeded() const {
+    const ByteCount used = total(measure(paths_));
+    const auto free = env::free_space(paths_.folder);
+    if (!free) return free.error().text;
+    if (!budget_.exceeded(used, *free)) return std::nullopt;
+    return budget_.complaint(paths_.folder, used, *free);
+}
+
+void Guard::resume_guest() {
+    const auto resumed = resume_after_io_error(domain_.get());
+    if (resumed && *resumed) state_->runs_again();
+    // A failure is not the end: end() and the keeper try again.
+}
+
 void Guard::look() {
     if (state_->ending()) return;
     if (state_->had_io_error()) {
         abort_job("the VM was stopped by an I/O error");
-        if (resumes_++ < resumes_max) {
-            // If it fails, end() and the keeper try again.
-            static_cast<void>(resume_after_io_error(domain_.get()));
-        }
+        if (resumes_++ < resumes_max) resume_guest();
         return;
     }
     const Status armed = set_thresholds();
     // Measured last: a burst may have passed the new threshold before QEMU knew of it.
-    if (exceeded()) {
-        abort_job("the scratch space is used up to its limit of " +
-                  std::to_string(budget_.watermark().raw() >> 20) + " MiB");
+    if (const auto why = exceeded()) {
+        abort_job(*why);
     } else if (!armed && !state_->broken()) {
         abort_job(armed.error().text);
     }

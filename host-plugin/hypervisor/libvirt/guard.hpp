@@ -2,6 +2,7 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "hypervisor/libvirt/api.hpp"
@@ -27,12 +28,13 @@ public:
     Status arm();
     /// After an alarm of the watch.
     void look();
-    /// What a proof that the snapshot lives needs to know of scratch.
-    [[nodiscard]] bool exceeded() const { return budget_.exceeded(total(measure(paths_))); }
+    /// @return why the scratch is no longer within its budget; nullopt: it is. @threads any
+    [[nodiscard]] std::optional<std::string> exceeded() const;
 
 private:
     Status set_thresholds();
     void abort_job(const std::string& why);
+    void resume_guest();
     static constexpr int resumes_max = 3;  // then the cause is not our scratch
     Domain domain_;
     ScratchPaths paths_;

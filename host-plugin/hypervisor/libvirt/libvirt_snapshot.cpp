@@ -21,6 +21,11 @@ std::string uuid_of(virDomainPtr domain) {
     return virDomainGetUUIDString(domain, text.data()) == 0 ? text.data() : "";
 }
 
+tl::unexpected<Error> broken(const std::string& why) {
+    return fail(Errc::refused, "snapshot.broken", "the snapshot did not last: " + why,
+                "run the backup again; nothing of this attempt is kept");
+}
+
 std::vector<std::string> names_of(const std::vector<DiskPlan>& disks) {
     std::vector<std::string> names;
     names.reserve(disks.size());
@@ -99,7 +104,9 @@ Status LibvirtSnapshot::prepare(const env::Deadline& deadline, const env::Cancel
     const auto names = names_of(plan_.disks);
     state_ =
         std::make_shared<WatchState>(std::set<std::string>{names.begin(), names.end()}, clock_);
-    guard_ = std::make_shared<Guard>(domain_, paths_, ScratchBudget{free, names.size()}, state_);
+    const ScratchBudget budget{
+        {free, plan_.scratch_budget}, ScratchBudget::Headroom::half, names.size()};
+    guard_ = std::make_shared<Guard>(domain_, paths_, budget, state_);
     SP_ASSIGN(watch_, Watch::subscribe(connection_, domain_, state_, deadline));
     documents_ = documents(facts);
     own_tracking_ = own_tracking(plan_.disks, facts);
@@ -192,19 +199,33 @@ Result<std::vector<DiskExport>> LibvirtSnapshot::open_exports(const env::Deadlin
 
 Status LibvirtSnapshot::prove_alive() {
     SP_CHECK(state_ != nullptr);
-    const auto broken = [](const std::string& why) {
-        return fail(Errc::refused, "snapshot.broken", "the snapshot did not last: " + why,
-                    "run the backup again; nothing of this attempt is kept");
-    };
-    if (guard_->exceeded()) return broken("the scratch space is used up to its limit");
+    // Asked after what the guard may be doing on the lane: it knows most about why.
     const auto job = connection_->call<std::optional<RunningJob>>(
         {clock_, proof_budget}, "ask for the VM's job",
         [domain = domain_](virConnectPtr) { return running_job(domain.get()); });
+    if (const auto why = state_->broken()) return broken(*why);
     if (!job) return broken(job.error().text);
     // The socket's path is this run's alone, so the job is the very one that take() began.
     if (!*job || (*job)->backup_socket != paths_.socket) return broken("its job has ended");
-    if (const auto why = state_->broken()) return broken(*why);
-    return {};
+    return room_check()();
+}
+
+Result<GuestWrites> LibvirtSnapshot::guest_writes(const env::Deadline& deadline) {
+    return connection_->call<GuestWrites>(
+        deadline, "ask for the VM's statistics",
+        [domain = domain_](virConnectPtr) { return count_guest_writes(domain.get()); });
+}
+
+std::function<Status()> LibvirtSnapshot::room_check() {
+    return [state = state_, guard = guard_]() -> Status {
+        if (const auto why = state->verdict()) return broken(*why);
+        if (state->had_io_error()) return {};  // being resumed
+        const auto why = guard->exceeded();
+        if (!why) return {};
+        // Space that others took raises no event of ours.
+        state->raise_alarm();
+        return broken(*why);
+    };
 }
 
 Status LibvirtSnapshot::end_job(const env::Deadline& deadline) {

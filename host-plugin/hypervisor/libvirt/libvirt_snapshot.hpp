@@ -35,6 +35,8 @@ public:
     Result<SnapshotTimes> take(const env::Deadline& deadline) override;
     Result<std::vector<DiskExport>> open_exports(const env::Deadline& deadline) override;
     Status prove_alive() override;
+    Result<GuestWrites> guest_writes(const env::Deadline& deadline) override;
+    std::function<Status()> room_check() override;
     Status end(Outcome outcome, const env::Deadline& deadline) override;
     [[nodiscard]] serialization::Value keeper_document() const override;
 

@@ -110,14 +110,6 @@ Status remove_scratch(const ScratchPaths& paths) {
     return first;
 }
 
-ScratchBudget::ScratchBudget(ByteCount free, std::size_t disks)
-    : watermark_(free.raw() / 2), disks_(std::max<std::uint64_t>(disks, 1)) {}
-
-ByteCount ScratchBudget::next_threshold(ByteCount used, ByteCount file) const {
-    const std::uint64_t left = watermark_.raw() - std::min(watermark_.raw(), used.raw());
-    return file + ByteCount{std::max(left / disks_, step_bytes_min)};
-}
-
 std::map<std::string, ByteCount> measure(const ScratchPaths& paths) {
     std::map<std::string, ByteCount> used;
     for (const auto& [disk, file] : paths.files) {

@@ -7,6 +7,7 @@
 #include "env/cancel.hpp"
 #include "env/peer.hpp"
 #include "hypervisor/hypervisor.hpp"
+#include "hypervisor/scratch_budget.hpp"
 
 namespace stillpoint::hypervisor::libvirt {
 
@@ -37,27 +38,6 @@ inline constexpr const char* socket_name = "stillpoint-nbd.sock";
 
 /// Removes files, socket and folder; what does not exist is success. @return the first failure
 [[nodiscard]] Status remove_scratch(const ScratchPaths& paths);
-
-/// How far scratch may grow. libvirt offers no way to let the backup fail before the guest does, so
-/// half of what is free when the snapshot begins is the guest's headroom while we abort (I6).
-/// Pure but for measure().
-class ScratchBudget {
-public:
-    /// @param free what the filesystem had left when the snapshot was prepared
-    ScratchBudget(ByteCount free, std::size_t disks);
-    [[nodiscard]] bool exceeded(ByteCount used) const { return used.raw() >= watermark_.raw(); }
-    /// @return the size of one disk's scratch file at which QEMU should call next: the rest up to
-    /// the watermark is shared by all disks, since any of them may grow first
-    [[nodiscard]] ByteCount next_threshold(ByteCount used, ByteCount file) const;
-    [[nodiscard]] ByteCount watermark() const { return watermark_; }
-
-    static constexpr std::uint64_t step_bytes_min = 256u << 10;  // fewer alarms near the watermark
-    static constexpr std::uint64_t free_bytes_min = 16u << 20;   // less protects no guest at all
-
-private:
-    ByteCount watermark_;
-    std::uint64_t disks_;
-};
 
 /// @return bytes that each scratch file occupies; a file that is gone occupies none
 [[nodiscard]] std::map<std::string, ByteCount> measure(const ScratchPaths& paths);

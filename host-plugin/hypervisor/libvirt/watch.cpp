@@ -114,8 +114,19 @@ void WatchState::job_completed() {
 void WatchState::io_error() {
     const std::scoped_lock lock{mutex_};
     io_error_ = true;
+    if (!stopped_at_) stopped_at_ = clock_.monotonic();
     if (!broken_) broken_ = "the VM was stopped by an I/O error";
     happened_.notify_all();
+}
+
+void WatchState::runs_again() {
+    const std::scoped_lock lock{mutex_};
+    if (!stopped_at_) return;
+    const auto stood = static_cast<std::int64_t>(env::to_ms(clock_.monotonic() - *stopped_at_));
+    broken_ = broken_.value_or("the VM was stopped") +
+              " while our scratch took its writes; it was resumed after " + std::to_string(stood) +
+              " ms";
+    stopped_at_.reset();
 }
 
 void WatchState::expect_end() {
@@ -136,6 +147,12 @@ Result<std::optional<WatchState::Instant>> WatchState::wait_captured(
 
 std::optional<std::string> WatchState::broken() const {
     const std::scoped_lock lock{mutex_};
+    return broken_;
+}
+
+std::optional<std::string> WatchState::verdict() const {
+    const std::scoped_lock lock{mutex_};
+    if (stopped_at_ && clock_.monotonic() - *stopped_at_ < resume_max) return std::nullopt;
     return broken_;
 }
 

@@ -33,6 +33,9 @@ public:
     /// First reason wins; afterwards nothing read may be published.
     void broke(const std::string& why);
     void io_error();
+    /// We resumed the VM after an I/O error: whoever hears of the error hears for how long it
+    /// stood.
+    void runs_again();
     /// From now on the jobs' end is our own doing.
     void expect_end();
 
@@ -41,6 +44,9 @@ public:
     /// @errors timeout, id "snapshot.timeout"
     Result<std::optional<Instant>> wait_captured(const env::Deadline& deadline);
     [[nodiscard]] std::optional<std::string> broken() const;
+    /// As broken(), but silent while a VM that an I/O error stopped is being resumed: who asks soon
+    /// again hears for how long it stood.
+    [[nodiscard]] std::optional<std::string> verdict() const;
     [[nodiscard]] bool had_io_error() const;
     [[nodiscard]] bool ending() const;
 
@@ -48,6 +54,8 @@ public:
     /// stopped with an I/O error. Reset to nothing before its target dies.
     void set_alarm(std::function<void()> alarm);
     void raise_alarm();
+
+    static constexpr std::chrono::seconds resume_max{2};  // the promise to a guest
 
 private:
     const env::Clock& clock_;
@@ -57,6 +65,7 @@ private:
     std::set<std::string> disks_;
     std::optional<Instant> instant_;
     std::optional<std::string> broken_;
+    std::optional<env::Nanoseconds> stopped_at_;  // by an I/O error; unset once it runs again
     std::function<void()> alarm_;
     bool begin_returned_ = false;
     bool io_error_ = false;

@@ -118,6 +118,20 @@ Result<std::vector<DeviceFacts>> ask_devices(QmpClient& client, const env::Deadl
     return devices;
 }
 
+Result<GuestWrites> ask_guest_writes(QmpClient& client, const env::Deadline& deadline) {
+    SP_ASSIGN(const Value answer, client.execute("query-blockstats", {}, deadline));
+    GuestWrites writes;
+    for (const Value& device : elements(answer)) {
+        const Value* stats = device.find("stats");
+        if (stats == nullptr) continue;
+        const auto count = stats->integer_or("wr_operations", 0);
+        const auto time_ns = stats->integer_or("wr_total_time_ns", 0);
+        writes.count += static_cast<std::uint64_t>(std::max<std::int64_t>(count, 0));
+        writes.time += env::Nanoseconds{std::max<std::int64_t>(time_ns, 0)};
+    }
+    return writes;
+}
+
 Result<std::string> ask_run_state(QmpClient& client, const env::Deadline& deadline) {
     const auto status = client.execute("query-status", {}, deadline);
     if (!status && status.error().code == Errc::unsupported) return std::string("none");

@@ -26,5 +26,8 @@ namespace stillpoint::hypervisor::qmp {
                                                            const env::Deadline& deadline);
 /// @return query-status' "status"; "none" for a storage daemon
 [[nodiscard]] Result<std::string> ask_run_state(QmpClient& client, const env::Deadline& deadline);
+/// Summed over all devices.
+[[nodiscard]] Result<GuestWrites> ask_guest_writes(QmpClient& client,
+                                                   const env::Deadline& deadline);
 
 }  // namespace stillpoint::hypervisor::qmp

@@ -17,8 +17,6 @@ using serialization::Value;
 constexpr env::Nanoseconds resume_budget = std::chrono::seconds{30};
 constexpr env::Nanoseconds proof_budget = std::chrono::seconds{5};
 constexpr env::Nanoseconds destructor_budget = std::chrono::seconds{10};
-// Above half of the room that was free at the start a backup job is given up (I6).
-constexpr std::uint64_t budget_share = 2;
 
 tl::unexpected<Error> broken(const std::string& why) {
     return fail(Errc::refused, "snapshot.broken", "the snapshot is broken: " + why,
@@ -63,7 +61,12 @@ Status QmpSnapshot::prepare(const env::Deadline& deadline, const env::CancelToke
     SP_TRY(check_disks_unchanged(deadline));
     phase_ = Phase::prepared;  // from here on there may be something to end
     SP_ASSIGN(phase_file_, make_scratch(session_, qemu_, deadline, cancel));
-    SP_ASSIGN(scratch_budget_, env::free_space(session_.folder));
+    SP_ASSIGN(const ByteCount free, env::free_space(session_.folder));
+    scratch_budget_.emplace(ScratchBudget::Room{free, scratch_configured_},
+                            session_.mode == Mode::copy_before_write
+                                ? ScratchBudget::Headroom::none
+                                : ScratchBudget::Headroom::half,
+                            session_.disks.size());
     for (const SessionDisk& disk : session_.disks) {
         SP_TRY(cancel.check());
         SP_TRY(add_nodes(disk, deadline));
@@ -258,10 +261,21 @@ Status QmpSnapshot::prove_jobs(const env::Deadline& deadline) {
     }
     SP_ASSIGN(const std::string state, ask_run_state(*client_, deadline));
     if (state == "io-error") return broken("VM " + session_.label + " is paused by an I/O error");
-    if (scratch_occupied(session_).raw() > scratch_budget_.raw() / budget_share) {
-        return broken("the scratch in " + session_.folder + " holds more than half of the room");
-    }
-    return {};
+    return room_check()();
+}
+
+Result<GuestWrites> QmpSnapshot::guest_writes(const env::Deadline& deadline) {
+    return ask_guest_writes(*client_, deadline);
+}
+
+std::function<Status()> QmpSnapshot::room_check() {
+    return [session = session_, budget = *scratch_budget_]() -> Status {
+        const ByteCount used = scratch_occupied(session);
+        const auto free = env::free_space(session.folder);
+        if (!free) return broken(free.error().text);
+        if (!budget.exceeded(used, *free)) return {};
+        return broken(budget.complaint(session.folder, used, *free));
+    };
 }
 
 Status QmpSnapshot::end(Outcome outcome, const env::Deadline& deadline) {

@@ -5,6 +5,7 @@
 #include "env/peer.hpp"
 #include "hypervisor/qmp/scratch.hpp"
 #include "hypervisor/qmp/session.hpp"
+#include "hypervisor/scratch_budget.hpp"
 
 namespace stillpoint::hypervisor::qmp {
 
@@ -13,6 +14,8 @@ class QmpSnapshot final : public Snapshot {
 public:
     QmpSnapshot(std::shared_ptr<QmpClient> client, Session session, env::Peer qemu,
                 const env::Clock& clock);
+    /// What scratch may use at most; nullopt: what is free.
+    void limit_scratch(std::optional<ByteCount> budget) { scratch_configured_ = budget; }
     QmpSnapshot(const QmpSnapshot&) = delete;
     QmpSnapshot& operator=(const QmpSnapshot&) = delete;
     ~QmpSnapshot() override;
@@ -21,6 +24,8 @@ public:
     Result<SnapshotTimes> take(const env::Deadline& deadline) override;
     Result<std::vector<DiskExport>> open_exports(const env::Deadline& deadline) override;
     Status prove_alive() override;
+    Result<GuestWrites> guest_writes(const env::Deadline& deadline) override;
+    std::function<Status()> room_check() override;
     Status end(Outcome outcome, const env::Deadline& deadline) override;
     [[nodiscard]] serialization::Value keeper_document() const override;
 
@@ -45,7 +50,8 @@ private:
     env::Peer qemu_;
     const env::Clock& clock_;
     std::optional<PhaseFile> phase_file_;
-    ByteCount scratch_budget_;
+    std::optional<ByteCount> scratch_configured_;
+    std::optional<ScratchBudget> scratch_budget_;  // from prepare() on
     Phase phase_ = Phase::planned;
     Outcome outcome_ = Outcome::failed;  // as end() was told last; the destructor repeats it
 };

@@ -142,8 +142,9 @@ Result<std::unique_ptr<Snapshot>> QmpVm::plan_snapshot(const SnapshotPlan& plan)
     SP_TRY(end_leftovers(*client_, deadline));
     SP_ASSIGN(const auto devices, ask_devices(*client_, deadline));
     SP_ASSIGN(Session session, plan_session(devices, plan, monitor_, choice_, env::random_hex(4)));
-    return std::unique_ptr<Snapshot>{
-        std::make_unique<QmpSnapshot>(client_, std::move(session), qemu_, clock_)};
+    auto snapshot = std::make_unique<QmpSnapshot>(client_, std::move(session), qemu_, clock_);
+    snapshot->limit_scratch(plan.scratch_budget);
+    return std::unique_ptr<Snapshot>{std::move(snapshot)};
 }
 
 }  // namespace stillpoint::hypervisor::qmp

@@ -31,6 +31,7 @@ public:
     [[nodiscard]] const env::Path& folder() const { return folder_; }
     [[nodiscard]] env::Deadline soon() const { return {clock_, std::chrono::seconds{60}}; }
     hypervisor::SnapshotTimes times;
+    std::optional<ByteCount> scratch_budget;  // of the next plan
 
 private:
     env::SystemClock clock_;
@@ -44,6 +45,7 @@ inline void BackupSteps::plan(const std::vector<std::string>& disks, const std::
                               const std::string& fresh, const env::Path& folder) {
     folder_ = folder;
     hypervisor::SnapshotPlan plan{.disks = {}, .job_folder = folder, .point_id = "point"};
+    plan.scratch_budget = scratch_budget;
     for (const std::string& disk : disks) {
         const bool counted = state_of(disk, parent) == hypervisor::BitmapState::usable;
         plan.disks.push_back({.name = disk,

@@ -78,6 +78,12 @@ TEST_CASE("hypervisor/libvirt: a guest that outruns the watermark runs on") {
     }));
     CHECK(error_id(proof) == "snapshot.broken");
     // Whether the watermark or the paused guest is noticed first is a race; both end the attempt.
+    // Once the guest stood still somebody says for how long.
+    CHECK(eventually([&] { return domain.state() == "running"; }));
+    const std::string text = steps.snapshot().prove_alive().error().text;
+    const auto stood = text.find("resumed after ");
+    if (stood != std::string::npos) CHECK(std::stoi(text.substr(stood + 14)) < 2000);
+    MESSAGE(text);
     steps.end(Snapshot::Outcome::failed);
     CHECK(domain.state() == "running");
     const auto written = domain.written_bytes("vda");
@@ -94,5 +100,37 @@ TEST_CASE("hypervisor/libvirt: a guest stopped by a dead owner's scratch runs on
     owner.die();
     REQUIRE(eventually([&] { return domain.state() == "paused"; }));  // nobody watches any more
     must(hypervisor::clean_up_libvirt(order, soon()));
+    CHECK(domain.state() == "running");
+}
+
+TEST_CASE("hypervisor/libvirt: a configured budget ends the backup though there is room") {
+    TestDomain domain{{{"vda"}}};
+    domain.write("vda", 1, 0, 128 * mib);
+    BackupSteps steps{domain.name()};
+    steps.scratch_budget = ByteCount{32 * mib};
+    steps.plan({"vda"}, "", point_1);
+    steps.capture();
+    domain.write("vda", 2, 0, 4 * mib);
+    must(steps.snapshot().prove_alive());
+    domain.write("vda", 2, 4 * mib, 20 * mib);
+    CHECK(eventually([&] { return !domain.has_job(); }));
+    CHECK(error_id(steps.snapshot().prove_alive()) == "snapshot.broken");
+    steps.end(Snapshot::Outcome::failed);
+}
+
+TEST_CASE("hypervisor/libvirt: space that others took ends the backup as well") {
+    TestDomain domain{{{"vda"}}};
+    domain.write("vda", 1, 0, 64 * mib);
+    const SmallFilesystem small{64};
+    BackupSteps steps{domain.name()};
+    steps.plan({"vda"}, "", point_1, small.path());
+    steps.capture();
+    domain.write("vda", 2, 0, 8 * mib);
+    const auto look = steps.snapshot().room_check();
+    must(look());
+    run({"fallocate", "-l", "50M", small.path() / "another-backup"});
+    CHECK(error_id(look()) == "snapshot.broken");
+    CHECK(eventually([&] { return !domain.has_job(); }));  // the look told the guard
+    steps.end(Snapshot::Outcome::failed);
     CHECK(domain.state() == "running");
 }

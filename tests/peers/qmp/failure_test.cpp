@@ -193,3 +193,50 @@ TEST_CASE("peers/qmp: disks that changed between plan and prepare are refused") 
     CHECK(snapshot->prepare(soon(), {}).error().id == "qmp.disk_changed");
     CHECK(driver->plan_snapshot(plan_of(lab, {"none"}, "", "p1")).error().id == "vm.no_such_disk");
 }
+
+TEST_CASE("peers/qmp: scratch beyond its budget gives the backup up, in either mode") {
+    Lab lab;
+    const DiskSpec disk{.id = "vda", .size = 64 * MiB};
+    lab.make_disk(disk);
+    GuestVm vm{lab, {disk}};
+    vm.io("vda", "write -P 1 0 64M");
+    const auto driver = vm.open();
+    // Of the copy-before-write mode's budget all can be used, of the other's half.
+    std::uint64_t fits = 0;
+    SUBCASE("copy-before-write") {
+        fits = 24;
+    }
+    SUBCASE("backup job") {
+        driver->choose_mode(ModeChoice::only_backup_job);
+        fits = 8;
+    }
+    auto plan = plan_of(lab, {"vda"}, "", "p1");
+    plan.scratch_budget = ByteCount{32 * MiB};
+    const auto snapshot = need(driver->plan_snapshot(plan));
+    need(snapshot->prepare(soon(), {}));
+    (void)need(snapshot->take(soon()));
+    (void)need(snapshot->open_exports(soon()));
+    const auto look = snapshot->room_check();
+    vm.io("vda", "write -P 2 0 " + std::to_string(fits) + "M");
+    need(look());
+    need(snapshot->prove_alive());
+    vm.io("vda", "write -P 2 0 " + std::to_string(fits + 12) + "M");
+    CHECK(look().error().id == "snapshot.broken");
+    CHECK(snapshot->prove_alive().error().id == "snapshot.broken");
+    CHECK(vm.run_state() == "running");
+    need(snapshot->end(Snapshot::Outcome::failed, soon()));
+    CHECK(look().has_value());  // harmless when the snapshot is gone
+}
+
+TEST_CASE("peers/qmp: the guest's writes are counted, with the time they took") {
+    Lab lab;
+    lab.make_disk(vda);
+    GuestVm vm{lab, {vda}};
+    const auto driver = vm.open();
+    const auto snapshot = planned(*driver, lab);
+    const auto before = need(snapshot->guest_writes(soon()));
+    for (int i = 0; i < 3; ++i) vm.io("vda", "write -P 1 0 64k");
+    const auto after = need(snapshot->guest_writes(soon()));
+    CHECK(after.count == before.count + 3);
+    CHECK(after.time > before.time);
+}

@@ -59,6 +59,44 @@ TEST_CASE("abi/config: the audit and the periodic compare") {
     }
 }
 
+TEST_CASE("abi/config: limits, for all VMs and for one") {
+    const auto config = parse_host_config(
+        "<host><scratch budget=\"20GiB\"/><vault stall=\"60s\"/>"
+        "<limits bandwidth=\"100MiB/s\" read-ahead=\"4MiB\"/>"
+        "<vm name=\"web1\"><limits bandwidth=\"none\"/></vm>"
+        "<vm name=\"01234567-89ab-cdef-0123-456789abcdef\"><limits read-ahead=\"1MiB\"/></vm>"
+        "</host>",
+        "host.xml");
+    REQUIRE(config);
+    CHECK(config->scratch_budget == ByteCount{20ull << 30});
+    CHECK(config->store_stall == 60s);
+    CHECK(config->limits_of("db", "").bytes_per_second_max == 100u << 20);
+    CHECK(config->limits_of("db", "").read_ahead == ByteCount{4u << 20});
+    CHECK(config->limits_of("web1", "").bytes_per_second_max == 0u);
+    CHECK(config->limits_of("web1", "").read_ahead == ByteCount{4u << 20});
+    const auto by_uuid = config->limits_of("db", "01234567-89ab-cdef-0123-456789abcdef");
+    CHECK(by_uuid.read_ahead == ByteCount{1u << 20});
+    CHECK(by_uuid.bytes_per_second_max == 100u << 20);
+}
+
+TEST_CASE("abi/config: limits that would be none, or too many, are refused") {
+    const auto refused = [](const std::string& inside) {
+        return !parse_host_config("<host>" + inside + "</host>", "h");
+    };
+    for (const char* text :
+         {"<scratch budget=\"31MiB\"/>", "<scratch budget=\"20\"/>", "<scratch budget=\"20GB\"/>",
+          "<scratch budget=\"-1GiB\"/>", "<vault stall=\"4s\"/>", "<vault stall=\"25h\"/>",
+          "<limits bandwidth=\"100MiB\"/>", "<limits bandwidth=\"1KiB/s\"/>",
+          "<limits read-ahead=\"128KiB\"/>", "<limits read-ahead=\"1GiB\"/>", "<vm/>",
+          "<vm name=\"\"/>", "<vm name=\"a\" x=\"y\"/>",
+          "<vm name=\"a\"><guest freeze-budget=\"5s\"/></vm>",
+          "<vm name=\"a\"><limits speed=\"1\"/></vm>",
+          "<vm name=\"a\"><limits read-ahead=\"1MiB\"/></vm><vm name=\"a\"/>"}) {
+        CAPTURE(text);
+        CHECK(refused(text));
+    }
+}
+
 TEST_CASE("abi/config: mistakes are refused with file, line and what is accepted") {
     const auto unknown = parse_host_config("<host>\n<guest freeze=\"2s\"/></host>", "host.xml");
     REQUIRE_FALSE(unknown);

@@ -4,6 +4,7 @@
 #include "hypervisor/libvirt/preflight.hpp"
 #include "hypervisor/libvirt/scratch.hpp"
 #include "hypervisor/libvirt/watch.hpp"
+#include "support/fake_clock.hpp"
 
 namespace {
 
@@ -95,16 +96,22 @@ TEST_CASE("hypervisor/libvirt/scratch: names are decided from the plan; odd ones
     CHECK_FALSE(scratch_paths("/" + std::string(100, 'x'), {"vda"}).has_value());
 }
 
-TEST_CASE("hypervisor/libvirt/scratch: half of the free space is the guest's") {
-    constexpr std::uint64_t mib = 1u << 20;
-    const ScratchBudget budget{ByteCount{100 * mib}, 2};
-    CHECK_FALSE(budget.exceeded(ByteCount{50 * mib - 1}));
-    CHECK(budget.exceeded(ByteCount{50 * mib}));
-    // Either disk may take what is left; both together cannot pass the watermark unseen.
-    CHECK(budget.next_threshold(ByteCount{10 * mib}, ByteCount{4 * mib}) == ByteCount{24 * mib});
-    CHECK(budget.next_threshold(ByteCount{60 * mib}, ByteCount{4 * mib}) ==
-          ByteCount{4 * mib + ScratchBudget::step_bytes_min});
-    CHECK(ScratchBudget{ByteCount{}, 0}.exceeded(ByteCount{}));
+TEST_CASE("hypervisor/libvirt/watch: who resumed the guest says after how long") {
+    test::FakeClock clock;
+    WatchState state{{"vda"}, clock};
+    state.runs_again();  // of a guest that never stopped: nothing to say
+    CHECK_FALSE(state.broken());
+    state.io_error();
+    CHECK(state.broken());
+    CHECK_FALSE(state.verdict());  // soon it says more
+    clock.advance(std::chrono::milliseconds{120});
+    state.runs_again();
+    CHECK(state.verdict() == state.broken());
+    CHECK(state.broken()->find("resumed after 120 ms") != std::string::npos);
+    // One that nobody can resume is not waited for.
+    state.io_error();
+    clock.advance(WatchState::resume_max);
+    CHECK(state.verdict());
 }
 
 TEST_CASE("hypervisor/libvirt/preflight: a plan is held against what the VM is now") {

@@ -1,0 +1,70 @@
+#include "route/governor.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace stillpoint;
+using namespace std::chrono_literals;
+using hypervisor::GuestWrites;
+using route::Governor;
+
+namespace {
+
+/// A guest that makes so many writes between two looks. @threads one
+struct Guest {
+    GuestWrites writes{};
+    GuestWrites next(std::uint64_t count, env::Nanoseconds each) {
+        writes.count += count;
+        writes.time += each * static_cast<std::int64_t>(count);
+        return writes;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("route/governor: a guest that feels nothing is read at full speed") {
+    Governor governor{5ms};
+    Guest guest;
+    for (int i = 0; i < 20; ++i) CHECK(governor.look(guest.next(100, 9ms)) == 1);
+    CHECK(governor.slowed() == 0);
+}
+
+TEST_CASE("route/governor: writes that take more than twice as long slow the backup down") {
+    Governor governor{5ms};
+    Guest guest;
+    CHECK(governor.look(guest.next(100, 5ms)) == 1);
+    for (const unsigned divisor : {2u, 4u, 8u, 16u, 32u, 64u, 64u}) {
+        CHECK(governor.look(guest.next(100, 11ms)) == divisor);
+    }
+    CHECK(governor.slowed() == 7);
+}
+
+TEST_CASE("route/governor: it takes some calm to be faster again") {
+    Governor governor{5ms};
+    Guest guest;
+    static_cast<void>(governor.look(guest.next(100, 5ms)));
+    CHECK(governor.look(guest.next(100, 30ms)) == 2);
+    CHECK(governor.look(guest.next(100, 30ms)) == 4);
+    for (unsigned i = 1; i < Governor::calm_looks; ++i) {
+        CHECK(governor.look(guest.next(100, 4ms)) == 4);
+    }
+    CHECK(governor.look(guest.next(100, 4ms)) == 2);
+    CHECK(governor.look(guest.next(100, 30ms)) == 4);
+    // A guest that hardly writes waits for nothing.
+    for (unsigned i = 0; i < 2 * Governor::calm_looks; ++i) {
+        static_cast<void>(governor.look(guest.next(1, 30ms)));
+    }
+    CHECK(governor.look(guest.next(0, 0ms)) == 1);
+}
+
+TEST_CASE("route/governor: noise far below what anybody feels slows nothing") {
+    Governor governor{100us};
+    Guest guest;
+    for (int i = 0; i < 5; ++i) CHECK(governor.look(guest.next(1000, 450us)) == 1);
+    CHECK(Governor{std::nullopt}.limit() == Governor::limit_of_idle);
+}
+
+TEST_CASE("route/governor: counters that begin anew say nothing") {
+    CHECK_FALSE(Governor::mean({1000, 5s}, {20, 1s}));
+    CHECK_FALSE(Governor::mean({1000, 5s}, {1001, 5s}));
+    CHECK(Governor::mean({1000, 5s}, {1100, 6s}) == 10ms);
+}

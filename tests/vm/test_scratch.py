@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""A guest that writes at full speed into a snapshot whose scratch is tiny: it sees no error, ever.
+The backup is given up and says why; the next one, with room, is right.
+
+    test_scratch.py qmp|libvirt
+"""
+import re
+import subprocess
+
+import backup_case
+import images
+import lab
+import machine
+import product
+
+SCRATCH_MIB = 20
+DISK_MIB = 192
+RESUMED_MS = 2000  # the promise for a guest that was faster than its headroom
+ROUNDS = {"fast": 1, "normal": 3, "long": 10}[lab.length()]
+WRITER = f"""
+while :; do
+  dd if=/dev/zero of=/dev/vda bs=1M count={DISK_MIB} oflag=direct 2>/run/dd.last ||
+    cat /run/dd.last >>/run/failed
+  echo pass >>/run/passes
+done >/dev/null 2>&1 &
+"""
+
+
+class TinyScratch(backup_case.Backup):
+    @classmethod
+    def setUpClass(cls):
+        cls.place = cls.enterClassContext(lab.Lab())
+        # Slow enough that the guest has all the time it needs to fill the scratch.
+        cls.stillpoint = product.Stillpoint(cls.place, configuration="""
+  <limits bandwidth="8MiB/s"/>""")
+        cls.stillpoint.init()
+        path = cls.place.vm_folder("images") / "vda.qcow2"
+        images.must("qemu-img", "create", "-q", "-f", "qcow2", path, f"{DISK_MIB}M")
+        lab.qemu_owns(path)
+        cls.disks = [machine.Disk("vda", path)]
+        cls.vm = backup_case.KIND(cls.place, "full", cls.disks, guest_port=False)
+        cls.vm.wait_ready()
+        cls.access = product.access_of(cls.vm)
+        cls.restores = 0
+        cls.small = cls.place.folder / "small"
+        cls.small.mkdir()
+        lab.mount("tmpfs", cls.small, f"mode=0755,size={SCRATCH_MIB}m")
+        cls.place.closing.callback(subprocess.run, ["umount", "-l", cls.small], check=False)
+
+    def passes(self):
+        return int(self.vm.run("wc -l </run/passes"))
+
+    def wait_pass(self, seconds=240):
+        """Until the writer went over the whole disk once more."""
+        before = self.passes()
+        deadline = lab.Deadline(seconds)
+        while self.passes() <= before:
+            self.assertFalse(deadline.passed(), "the guest does not write")
+
+    def assert_no_error(self):
+        self.assertEqual(self.vm.run("cat /run/failed 2>/dev/null || true"), "")
+        self.assertEqual(self.vm.run("dmesg | grep -i 'i/o error' || true"), "")
+        self.assertEqual(self.vm.state(), "running")
+
+    def given_up(self):
+        """@return the error's text"""
+        answer = self.stillpoint.run("backup", *self.access, "--full", "--scratch", self.small,
+                                     expect=1)
+        self.assertEqual(answer.error, "snapshot.broken", answer)
+        self.assert_no_error()
+        return answer.json["error"]["text"]
+
+    def test_full_speed_writer(self):
+        clean = self.traces()
+        self.vm.run("echo start >/run/passes")
+        self.vm.run(WRITER)
+        self.wait_pass()
+        stood = []
+        for _ in range(ROUNDS):
+            text = self.given_up()
+            self.assertEqual(self.traces(), clean)
+            self.assertEqual(list(self.small.iterdir()), [])
+            stood += map(int, re.findall(r"resumed after (\d+) ms", text))
+            self.assertTrue("scratch" in text, text)
+            self.wait_pass()
+            self.assert_no_error()
+        print(f"figure tiny_scratch rounds={ROUNDS} guest_stood_ms={stood}", flush=True)
+        self.assertLess(max(stood, default=0), RESUMED_MS)
+        if not backup_case.LIBVIRT:
+            # Copy-before-write: not even for a moment. Our own stop and cont are no I/O error.
+            self.assertEqual(stood, [])
+            self.vm.qmp("query-status")
+            self.assertNotIn("BLOCK_IO_ERROR", {event["event"] for event in self.vm.events})
+
+
+if __name__ == "__main__":
+    backup_case.main()
