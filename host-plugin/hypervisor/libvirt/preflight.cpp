@@ -61,7 +61,8 @@ Status check_plan(const SnapshotPlan& snapshot, const Facts& facts) {
 SnapshotPlan without_impossible_bitmaps(SnapshotPlan snapshot, const Facts& facts) {
     for (DiskPlan& plan : snapshot.disks) {
         for (const DiskInfo& disk : facts.vm.disks) {
-            if (disk.name != plan.name || disk.persistent_bitmaps || disk.transient_bitmaps) continue;
+            if (disk.name != plan.name || disk.persistent_bitmaps || disk.transient_bitmaps)
+                continue;
             plan.new_bitmap.clear();
         }
     }
