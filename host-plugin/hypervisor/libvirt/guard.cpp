@@ -51,12 +51,13 @@ void Guard::resume_guest() {
 }
 
 void Guard::look() {
-    if (state_->ending()) return;
     if (state_->had_io_error()) {
-        abort_job("the VM was stopped by an I/O error");
+        // Also while the snapshot is being ended: a write may have failed just before that.
+        if (!state_->ending()) abort_job("the VM was stopped by an I/O error");
         if (resumes_++ < resumes_max) resume_guest();
         return;
     }
+    if (state_->ending()) return;
     const Status armed = set_thresholds();
     // Measured last: a burst may have passed the new threshold before QEMU knew of it.
     if (const auto why = exceeded()) {

@@ -94,6 +94,7 @@ Status LibvirtSnapshot::prepare(const env::Deadline& deadline, const env::Cancel
                                                           }));
     SP_TRY(check_plan(plan_, facts));
     plan_ = without_impossible_bitmaps(std::move(plan_), facts);
+    stopped_before_ = facts.state == VIR_DOMAIN_PAUSED && facts.reason == VIR_DOMAIN_PAUSED_IOERROR;
     SP_TRY(cancel.check());
     SP_TRY(make_ready(facts, deadline));
     std::map<std::string, ByteCount> sizes;
@@ -234,9 +235,11 @@ Status LibvirtSnapshot::end_job(const env::Deadline& deadline) {
     static_cast<void>(begin_->wait(deadline));
     return connection_->call<void>(deadline, "end the backup",
                                    [domain = domain_, socket = paths_.socket.string(), deadline,
-                                    stopped = state_->had_io_error()](virConnectPtr) -> Status {
+                                    stopped_before = stopped_before_](virConnectPtr) -> Status {
                                        SP_TRY(end_backup(domain.get(), socket, deadline));
-                                       if (stopped) SP_TRY(resume_after_io_error(domain.get()));
+                                       // Asked for, not remembered: the event may be on its way.
+                                       if (stopped_before) return {};
+                                       SP_TRY(resume_after_io_error(domain.get()));
                                        return {};
                                    });
 }
@@ -256,10 +259,7 @@ Status LibvirtSnapshot::retire(std::string DiskPlan::*which, const env::Deadline
 
 Status LibvirtSnapshot::end(Outcome outcome, const env::Deadline& deadline) {
     if (std::exchange(ended_, true) || !prepared_) return {};
-    if (state_) {
-        state_->set_alarm({});
-        state_->expect_end();
-    }
+    if (state_) state_->expect_end();
     Status ended = end_job(deadline);
     // Our connection may be what broke: a fresh one does what a keeper would.
     if (!ended) ended = clean_up_libvirt(keeper_document(), deadline);
@@ -269,6 +269,8 @@ Status LibvirtSnapshot::end(Outcome outcome, const env::Deadline& deadline) {
         Status retired = retire(which, deadline);
         if (!retired && ended) ended = std::move(retired);
     }
+    // Until here an I/O error that our scratch caused is heard of, and the guest resumed.
+    if (state_) state_->set_alarm({});
     watch_.reset();
     Status removed = remove_scratch(paths_);
     return ended ? removed : ended;

@@ -59,6 +59,7 @@ private:
     std::vector<DiskPlan> own_tracking_;  // disks whose bitmaps libvirt knows nothing of
     std::optional<Pending<void>> begin_;  // virDomainBackupBegin, from take() on
     std::string uuid_;
+    bool stopped_before_ = false;  // by an I/O error that was none of ours: not ours to resume
     bool prepared_ = false;
     bool ended_ = false;
 };
