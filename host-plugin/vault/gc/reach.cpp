@@ -48,7 +48,7 @@ Status Reach::walk_node(const chunk::ChunkId& id, unsigned levels_left,
     SP_TRY(note(id));
     SP_ASSIGN(const MapNode node, read_node(id));
     if (node.level() + 1 != levels_left) {
-        return fail(Errc::corrupt, "map.node", "a block map's node is of another level");
+        return fail(Errc::corrupt, "map.damaged", "a block map's node is of another level");
     }
     for (auto slot = node.next(0); slot; slot = node.next(*slot + 1)) {
         const chunk::ChunkId child = *node.child(*slot);
@@ -73,7 +73,7 @@ Result<MapNode> Reach::read_node(const chunk::ChunkId& id) {
     SP_ASSIGN(const auto base, decode_node(base_bytes));
     const auto* full = std::get_if<MapNode>(&base);
     if (full == nullptr) {
-        return fail(Errc::corrupt, "map.delta", "a block map's delta builds on a delta");
+        return fail(Errc::corrupt, "map.damaged", "a block map's delta builds on a delta");
     }
     return apply(delta, *full);
 }
