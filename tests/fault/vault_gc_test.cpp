@@ -1,6 +1,8 @@
 // gc under faults, and everybody else's work between any two of its steps.
 #include <doctest/doctest.h>
 
+#include <cstdlib>
+
 #include "fakes/fault_store.hpp"
 #include "fakes/hook_store.hpp"
 #include "support/vault_lab.hpp"
@@ -13,6 +15,17 @@ using test::VaultLab;
 namespace {
 
 constexpr std::size_t blocks = 24;
+
+/// Every call of a sweep in the long form, every fourth else (each pack takes 32 MiB of memory,
+/// which test runs and sanitizers fill).
+std::size_t stride() {
+    const char* length = std::getenv("STILLPOINT_TEST_LENGTH");
+    return length != nullptr && std::string_view{length} == "long" ? 1 : 4;
+}
+/// @param lane sweeps of one kind look at different calls
+std::size_t first_call(std::size_t lane) {
+    return lane % stride();
+}
 constexpr std::size_t disk_bytes = blocks * VaultLab::chunk_bytes;
 
 Bytes disk_of(std::uint64_t seed) {
@@ -74,7 +87,7 @@ TEST_CASE("fault/gc: power cut, failure or lost answer at every call") {
     for (const Fault fault :
          {Fault::cut, Fault::cut_after, Fault::fail, Fault::lost, Fault::full}) {
         CAPTURE(static_cast<int>(fault));
-        for (std::size_t at = 0;; ++at) {
+        for (std::size_t at = first_call(static_cast<std::size_t>(fault));; at += stride()) {
             CAPTURE(at);
             World world;
             fakes::FaultStore faulty{world.store, fault, at};
@@ -92,8 +105,8 @@ TEST_CASE("fault/gc: power cut, failure or lost answer at every call") {
 }
 
 TEST_CASE("fault/gc: a backup of what is being deleted, between any two steps of gc") {
-    std::size_t at = 0;
-    for (;; ++at) {
+    std::size_t at = first_call(1);
+    for (;; at += stride()) {
         CAPTURE(at);
         World world;
         fakes::HookStore hooked{world.store, fakes::at_call(at),
@@ -110,8 +123,8 @@ TEST_CASE("fault/gc: a backup of what is being deleted, between any two steps of
 }
 
 TEST_CASE("fault/gc: a whole gc between any two steps of a backup") {
-    std::size_t at = 0;
-    for (;; ++at) {
+    std::size_t at = first_call(2);
+    for (;; at += stride()) {
         CAPTURE(at);
         World world;
         fakes::HookStore hooked{world.store, fakes::at_call(at), [&] {
@@ -133,7 +146,7 @@ TEST_CASE("fault/gc: a whole gc between any two steps of a backup") {
 }
 
 TEST_CASE("fault/gc: two gcs, one inside the other at any step") {
-    for (std::size_t at = 0;; ++at) {
+    for (std::size_t at = first_call(3);; at += stride()) {
         CAPTURE(at);
         World world;
         fakes::HookStore hooked{world.store, fakes::at_call(at),
@@ -150,7 +163,7 @@ TEST_CASE("fault/gc: two gcs, one inside the other at any step") {
 }
 
 TEST_CASE("fault/gc: a restore between any two steps of gc") {
-    for (std::size_t at = 0;; ++at) {
+    for (std::size_t at = first_call(0);; at += stride()) {
         CAPTURE(at);
         World world;
         VaultLab reader{world.store};  // its index is that of before
