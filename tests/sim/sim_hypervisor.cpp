@@ -19,6 +19,7 @@ hypervisor::DiskInfo describe(const DiskSlot& slot) {
     info.serial = slot.serial;
     info.size = ByteCount{image.bytes()};
     info.persistent_bitmaps = image.format == "qcow2";
+    info.transient_bitmaps = true;
     for (const Bitmap& bitmap : image.bitmaps) {
         if (!bitmap.name.starts_with(ours)) continue;
         const bool usable = bitmap.recording && !bitmap.inconsistent;

@@ -39,7 +39,6 @@ TEST_CASE("hypervisor/libvirt: impossible plans are refused before anything is d
     CHECK(refused({}) == "snapshot.plan");
     CHECK(refused({{"vda", "", point_1}, {"vda", "", point_1}}) == "snapshot.plan");
     CHECK(refused({{"vda", "", point_1}, {"vdb", "", point_2}}) == "snapshot.plan");
-    CHECK(refused({{"vdb", "", point_1}}) == "snapshot.plan");  // raw holds no bitmap
     CHECK(refused({{"vdz", "", ""}}) == "disk.not_found");
     CHECK(refused({{"../vda", "", ""}}) == "scratch.path");
     CHECK(refused({{"vda", point_1, point_2}}) == "bitmap.unusable");

