@@ -43,8 +43,8 @@ std::vector<std::string> LibvirtVm::retired_by(const SnapshotPlan& plan) const {
     return forgotten_with(told_, going);
 }
 
-// A libvirt checkpoint needs a bitmap in the image, our own tracking one of QEMU's; who plans without
-// knowing that gets none.
+// A libvirt checkpoint needs a bitmap in the image, our own tracking one of QEMU's; who plans
+// without knowing that gets none.
 SnapshotPlan LibvirtVm::with_possible_bitmaps(SnapshotPlan plan) const {
     for (const DiskInfo& disk : told_.disks) {
         if (disk.persistent_bitmaps || disk.transient_bitmaps) continue;
