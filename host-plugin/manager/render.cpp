@@ -195,8 +195,8 @@ void render_vault(std::ostream& out, const s::Value& document) {
 void render_gc(std::ostream& out, const s::Value& document) {
     const auto report = s::from_value<s::GcReport>(document, "gc");
     if (!report) return;
-    out << report->points << " recovery points, " << human_bytes(report->bytes_before)
-        << " in packs\n";
+    out << report->points << (report->points == 1 ? " recovery point, " : " recovery points, ")
+        << human_bytes(report->bytes_before) << " in packs\n";
     if (report->dry_run) {
         out << "would free " << human_bytes(report->unreachable_bytes) << ", and part of "
             << human_bytes(report->sparse_bytes) << " in packs of which little is needed\n";
