@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include "capture/throttle.hpp"
 #include "stillpoint/host_plugin.h"
 
 namespace stillpoint::abi {
@@ -19,7 +20,32 @@ env::Path keeper_path(const HostConfig& config) {
     return STILLPOINT_KEEPER;
 }
 
+constexpr std::chrono::seconds inspect_budget{30};
+
+/// host.xml may know the VM by its name or uuid, whichever of the two was typed.
+Result<ReadLimits> limits_for(const JobContext& context, hypervisor::Vm& vm,
+                              const std::string& typed) {
+    const HostConfig& config = context.config;
+    if (config.vms.empty() || config.vms.contains(typed)) return config.limits_of(typed, {});
+    SP_ASSIGN(const hypervisor::VmInfo info, vm.inspect({context.clock, inspect_budget}));
+    return config.limits_of(info.name, info.uuid);
+}
+
 }  // namespace
+
+Result<capture::ReadOptions> read_options_for(const JobContext& context, hypervisor::Vm& vm,
+                                              const std::string& typed,
+                                              std::uint64_t bytes_per_second_max) {
+    SP_ASSIGN(const ReadLimits found, limits_for(context, vm, typed));
+    capture::Throttle::Limits limits;
+    limits.bytes_per_second_max = found.bytes_per_second_max.value_or(0);
+    if (bytes_per_second_max > 0) limits.bytes_per_second_max = bytes_per_second_max;
+    if (found.read_ahead) limits.read_ahead = *found.read_ahead;
+    capture::ReadOptions options;
+    options.throttle = std::make_shared<capture::Throttle>(context.clock, limits);
+    options.in_flight_max = options.throttle->share(options.request_bytes);
+    return options;
+}
 
 route::BackupServices services_for(const JobContext& context, vault::Vault& vault,
                                    hypervisor::Vm& vm, const capture::ReadOptions& options) {
