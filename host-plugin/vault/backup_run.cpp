@@ -83,6 +83,7 @@ Status BackupRun::publish(const Point& point) {
                     "run " + id_ + " stood still for so long that a gc took it for dead",
                     "run the backup again");
     }
+    if (!stored) run_->leave_to_expire();
     SP_ASSIGN(point_bytes_, stored);
     run_->end();
     return {};

@@ -50,7 +50,7 @@ ChunkRun::ChunkRun(StoredChunks& chunks, std::unique_ptr<RunLease> lease)
 
 ChunkRun::~ChunkRun() {
     writer_.reset();
-    lease_->end();  // nothing can publish it any more: gc need not wait for it
+    if (!expires_) lease_->end();  // nothing can publish it any more: gc need not wait for it
 }
 
 Result<std::unique_ptr<ChunkRun>> ChunkRun::begin(StoredChunks& chunks, const std::string& run_id) {

@@ -15,7 +15,8 @@ namespace stillpoint::vault {
 
 /// The writing half of a backup run: its lease, its packs, its index segments.
 /// The order of a run (I1): begin, put…, flush, ready_to_publish, (the caller puts the point), end.
-/// Destroying it leaves durable packs that no point reaches; a later gc removes them.
+/// Destroying it ends the run and leaves durable packs that no point reaches; a later gc removes
+/// them.
 /// @threads put and get: any, concurrently; all others: one thread, for a complete result after
 ///          the last put returned
 class ChunkRun final : public ChunkStore {
@@ -42,6 +43,10 @@ public:
     /// them.
     /// @errors refused, id "vault.lease_lapsed"
     Status ready_to_publish();
+    /// Of a run whose point may yet appear although its put failed (an answer that got lost, a
+    /// store that hung): the run objects stay until they expire, and gc then takes the point's
+    /// name.
+    void leave_to_expire() { expires_ = true; }
     /// Removes the run objects. A store that only lets us add keeps them until gc: not an error.
     void end();
     /// Bytes of packs, index segments and run objects that this run added.
@@ -64,6 +69,7 @@ private:
     std::unordered_set<chunk::ChunkId, chunk::ChunkIdHash> claimed_;  // not in a segment yet
     std::vector<DurablePack> unindexed_;
     std::size_t unindexed_entries_ = 0;
+    bool expires_ = false;
     std::uint64_t stored_bytes_ = 0;
     chunk::ContextPool<Bytes, std::default_delete<Bytes>> scratches_;  // of the compressor
     std::mutex indexing_;                                              // one segment at a time

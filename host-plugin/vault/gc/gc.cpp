@@ -37,6 +37,7 @@ private:
     Result<Reach> walk_points(Reach reach);
     Status walk_forgotten(Reach& reach);
     Status finish_marks(const Reach& reach);
+    void note_waiting(const Mark& mark);
     Result<Plan> plan(const Reach& reach);
     Status condemn(const Plan& plan, Reach reach);
     Status sweep(const Mark& mark, const Reach& reach);
@@ -105,10 +106,14 @@ Status Collector::look_at_runs() {
 
 /// A point that was forgotten is a root like any other while a run may build on it.
 Status Collector::look_at_forgotten() {
+    // Its copy comes before its end: one that is still a point can still be found.
     SP_ASSIGN(const auto forgotten, list_forgotten(*core_));
-    SP_TRY(look_at_runs());  // afterwards: who begins now cannot find what is forgotten
+    SP_ASSIGN(const PointListing points, list_points(core_->store));
+    const std::set<PointId> there{points.ids.begin(), points.ids.end()};
+    SP_TRY(look_at_runs());  // afterwards: who begins now cannot find what is gone
     for (const Forgotten& point : forgotten) {
-        if (!may_be_built_on(point, live_)) nobodys_.insert(point.id);
+        if (there.contains(point.id) || may_be_built_on(point, live_)) continue;
+        nobodys_.insert(point.id);
     }
     return {};
 }
@@ -147,7 +152,11 @@ Status Collector::walk_forgotten(Reach& reach) {
         SP_TRY(alive());
         if (nobodys_.contains(entry.id) || walked_.contains(entry.id)) continue;
         const auto point = load_forgotten(*core_, entry.id);
-        if (!point) return fail(in_step("forgotten point " + entry.id, point.error()));
+        if (!point) {
+            return fail(point.error().code, "gc.damage",
+                        "forgotten recovery point " + entry.id + ": " + point.error().text,
+                        "a running backup may build on it: run gc again when no backup runs");
+        }
         SP_TRY(reach.add(*point, cancel_));
         walked_.insert(entry.id);
     }
@@ -161,16 +170,20 @@ Status Collector::finish_marks(const Reach& reach) {
             SP_TRY(sweep(mark, reach));
             continue;
         }
-        result_.waiting_packs += mark.packs.size();
-        for (const PackName& pack : mark.packs) {
-            const auto found = in_store_.find(pack);
-            if (found != in_store_.end()) result_.waiting_bytes += found->second.bytes;
-        }
-        for (const RunState& run : live_) {
-            if (mark.awaited.contains(run.id)) result_.waiting_for.insert(run.id);
-        }
+        note_waiting(mark);
     }
     return {};
+}
+
+void Collector::note_waiting(const Mark& mark) {
+    result_.waiting_packs += mark.packs.size();
+    for (const PackName& pack : mark.packs) {
+        const auto found = in_store_.find(pack);
+        if (found != in_store_.end()) result_.waiting_bytes += found->second.bytes;
+    }
+    for (const RunState& run : live_) {
+        if (mark.awaited.contains(run.id)) result_.waiting_for.insert(run.id);
+    }
 }
 
 /// @param reach every point that may need one of the mark's packs was walked into it
@@ -233,9 +246,7 @@ Status Collector::condemn(const Plan& plan, Reach reach) {
     SP_ASSIGN(const Mark mark, put_mark(*core_, packs, id_));
     SP_TRY(look_at_runs());
     if (!matured(mark)) {
-        for (const PackName& pack : packs) result_.waiting_bytes += in_store_[pack].bytes;
-        result_.waiting_packs += packs.size();
-        for (const RunState& run : live_) result_.waiting_for.insert(run.id);
+        note_waiting(mark);
         return {};
     }
     // A point that appeared since the walk may need a pack that was not condemned then.
