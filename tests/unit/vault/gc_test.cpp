@@ -241,3 +241,100 @@ TEST_CASE("vault/gc: while anything is damaged nothing is deleted") {
     CHECK(collect(lab).freed_bytes > 0);
     CHECK(lab.read(point.disks.at(0)));
 }
+
+namespace {
+
+/// Puts of points fail, and their bytes may arrive later all the same.
+class LateStore final : public BlockStore {
+public:
+    explicit LateStore(BlockStore& below) : below_(below) {}
+    Status put(const std::string& name, ByteView bytes) override {
+        if (!name.starts_with("points/")) return below_.put(name, bytes);
+        late_ = {name, to_bytes(bytes)};
+        return fail(Errc::io, "test.no_answer", "no answer");
+    }
+    Status arrive() { return below_.put(late_.first, late_.second); }
+    Result<Bytes> get(const std::string& name, ByteOffset at, ByteCount length) override {
+        return below_.get(name, at, length);
+    }
+    Result<ByteCount> size(const std::string& name) override { return below_.size(name); }
+    Result<std::vector<ObjectInfo>> list(const std::string& prefix) override {
+        return below_.list(prefix);
+    }
+    Status remove(const std::string& name) override { return below_.remove(name); }
+    [[nodiscard]] std::string describe() const override { return below_.describe(); }
+
+private:
+    BlockStore& below_;
+    std::pair<std::string, Bytes> late_;
+};
+
+}  // namespace
+
+TEST_CASE("vault/gc: a point whose put failed cannot appear once gc took its run for dead") {
+    MemoryStore store;
+    VaultLab lab{store};
+    store.keep_times(lab.clock());
+    LateStore late{store};
+    {
+        VaultLab other{late};
+        VaultLab::join_time(other, lab);
+        CHECK(other.backup({{"vda", unique_disk(1)}}).error().id == "test.no_answer");
+    }
+    CHECK(count(store, "runs/") == 1);  // gc must wait for it
+    CHECK(collect(lab).freed_packs == 0);
+    lab.clock().pass(std::chrono::hours{2});
+    CHECK(collect(lab).freed_packs == 2);
+    CHECK(late.arrive().error().id == "store.exists");
+    check_clean(lab);
+}
+
+TEST_CASE("vault/gc: a point that is being forgotten is whole for who still found it") {
+    MemoryStore store;
+    VaultLab lab{store};
+    store.keep_times(lab.clock());
+    Bytes disk = unique_disk(1);
+    const auto first = lab.backup({{"vda", disk}}).value();
+    REQUIRE(lab.vault().forget(first.id));
+    lab.clock().pass(std::chrono::hours{1});
+    // Its packs are condemned while a run that knows nothing of it builds on them.
+    VaultLab second{store};
+    VaultLab::join_time(second, lab);
+    Point parent{.id = lab.new_id(), .vm_name = "vm", .vm_uuid = "", .disks = {}, .document = {}};
+    {
+        const auto run = second.vault().begin_run(parent.id).value();
+        CHECK(collect(lab).waiting_bytes > disk.size());
+        const auto writer = run->open_disk("vda", ByteCount{disk.size()}, std::nullopt).value();
+        REQUIRE(second.ship(*writer, nullptr, disk));
+        parent.disks.push_back(writer->finish().value());
+        REQUIRE(run->flush());
+        REQUIRE(run->publish(parent));
+    }
+    // Between the copy and the end of the point a gc looks at the runs; then one begins and finds
+    // the point; then the point ends.
+    VaultLab third{store};
+    VaultLab::join_time(third, lab);
+    Point next{.id = lab.new_id(), .vm_name = "vm", .vm_uuid = "", .disks = {}, .document = {}};
+    std::unique_ptr<Run> run;
+    fakes::HookStore in_gc{store, [](const std::string& call) { return call == "list packs/"; },
+                           [&] {
+                               run = third.vault().begin_run(next.id).value();
+                               REQUIRE(third.vault().point(parent.id));
+                               REQUIRE(store.remove("points/" + parent.id));
+                           }};
+    fakes::HookStore in_forget{
+        store, [&](const std::string& call) { return call == "remove points/" + parent.id; },
+        [&] { REQUIRE(open_vault(in_gc, {}, lab.clock()).value()->collect({}, {}, {})); }};
+    REQUIRE(open_vault(in_forget, {}, lab.clock()).value()->forget(parent.id));
+    REQUIRE(in_gc.struck());
+    const auto writer = run->open_disk("vda", ByteCount{disk.size()}, parent.disks.at(0)).value();
+    replace_block(disk, 3, 99);
+    REQUIRE(writer->put(BlockIndex{3},
+                        ByteView{disk}.subspan(3 * VaultLab::chunk_bytes, VaultLab::chunk_bytes)));
+    next.disks.push_back(writer->finish().value());
+    REQUIRE(run->flush());
+    REQUIRE(run->publish(next));
+    lab.reopen();
+    CHECK(lab.read(next.disks.at(0)).value() == disk);
+    check_clean(lab);
+}
