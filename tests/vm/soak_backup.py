@@ -1,6 +1,7 @@
 """One backup of the soak, with what happens to it, and the proofs after it."""
 import json
 import os
+import pathlib
 import select
 import shutil
 import signal
@@ -22,6 +23,7 @@ class Attempt:
         world.prove_model()
         self.full = "--full" in extra
         self.pictures = world.pictures()
+        self.tracked = dict(world.points[vault].tracked)  # a kill of QEMU takes it from the next
         self.was_paused = world.machine.paused()
         self.before = world.machine.traces()
         command = [*world.stillpoint.command, "backup", *world.machine.access, "--vault",
@@ -103,21 +105,16 @@ class Vaults:
                            f"disks {taken}, not {set(attempt.pictures)}")
         self.check_modes(attempt, document)
         killed = attempt.before is None  # after it was published, and with it its bitmaps
-        points.add(document["point"], attempt.pictures, () if killed else self.trackable())
+        points.add(document["point"], attempt.pictures, tracked=not killed)
         for disk in self.world.disks:
             if disk.name in taken:
                 disk.shrunk_for.discard(attempt.vault)
         return document
 
-    def trackable(self):
-        machine = self.world.machine
-        return {disk.name for disk in self.world.plugged() if machine.tracks_all or disk.persistent}
-
     def check_modes(self, attempt, document):
         """An increment exactly where its base is known to be whole."""
-        tracked = self.world.points[attempt.vault].tracked
         for disk in document["disks"]:
-            base = tracked.get(disk["name"])
+            base = attempt.tracked.get(disk["name"])
             if base == "?" or disk["reason"].startswith("periodic compare"):
                 continue
             wanted = base is not None and not attempt.full
@@ -180,8 +177,10 @@ def keepers():
 
 def leftovers(world, clean):
     """@param clean the traces of before the backup; None when QEMU was killed"""
-    jobs = world.stillpoint.jobs
-    found = keepers() + [str(path) for path in (jobs.rglob("*") if jobs.exists() else ())]
+    # Unlike rglob, walk takes it that folders go away under it.
+    found = keepers() + [str(pathlib.Path(folder, name))
+                         for folder, folders, files in os.walk(world.stillpoint.jobs)
+                         for name in folders + files]
     if clean is not None:
         found += sorted(set(world.machine.traces()) ^ set(clean))
     return found

@@ -163,8 +163,7 @@ class Disturber:
         disk.shadow.write(0, shadow.read_bytes())
         self.world.foreign.pop(disk.name, None)
         for points in self.world.points.values():
-            if disk.name in points.tracked:
-                points.tracked[disk.name] = "?"  # an increment if no point was made since
+            points.tracked[disk.name] = "?"  # an increment if the bitmap's point is still there
         self.world.tell(f"older state: {disk.name}")
 
     def while_off(self):

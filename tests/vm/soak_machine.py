@@ -75,7 +75,6 @@ class PlainMachine(SoakMachine):
     """A QEMU with the test's and the product's monitors."""
     has_service = False
     lost_job = staticmethod(lambda: False)
-    tracks_all = True  # raw and old qcow2 too, as long as it runs
     trims_during_backup = True
 
     def __init__(self, place, uuid):
@@ -170,7 +169,6 @@ DISK = """<disk type='file' device='disk'>
 class LibvirtMachine(SoakMachine):
     """A domain of the lab's own libvirtd, and that daemon."""
     has_service = True
-    tracks_all = False  # libvirt makes checkpoints only where they last
     trims_during_backup = False  # QEMU's backup job drops discards: its filter has no such option
 
     def __init__(self, place, uuid):

@@ -107,10 +107,11 @@ class Points:
         self.expected = {}  # point id: {disk name: Picture}
         self.tracked = {}   # disk name: point id, or "?" when either mode would be right
 
-    def add(self, point, pictures, trackable):
+    def add(self, point, pictures, *, tracked):
+        """@param tracked: QEMU lives on, so it records changes since then, in any format"""
         self.expected[point] = pictures
         for disk in pictures:
-            self.tracked[disk] = point if disk in trackable else None
+            self.tracked[disk] = point if tracked else None
 
     def lose_tracking(self, disk):
         self.tracked.pop(disk, None)
