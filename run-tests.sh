@@ -94,21 +94,14 @@ if step build gcc-configure configure build && step build gcc "${gcc_build[@]}";
 fi
 
 if [ "$length" != fast ]; then
-    say 'clang with address and undefined-behaviour sanitizers: build'
+    say 'clang with address, undefined-behaviour and fuzzing instrumentation: build'
     export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
     export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
     if CC=clang-14 CXX=clang++-14 step build asan-configure configure build-asan \
-            -Db_sanitize=address,undefined -Db_lundef=false -Dstatic_guest=false \
-        && step build asan build_suites build-asan "${memory_suites[@]}"; then
-        say 'clang with sanitizers: suites'
-        suites asan build-asan "${memory_suites[@]}"
-    fi
-
-    say 'fuzz smoke'
-    if CC=clang-14 CXX=clang++-14 step build fuzz-configure configure build-fuzz \
-            -Dfuzz=true -Dstatic_guest=false \
-        && step build fuzz ninja -C build-fuzz fuzz-targets; then
-        suites fuzz build-fuzz fuzz
+            -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false -Dstatic_guest=false \
+        && step build asan build_suites build-asan "${memory_suites[@]}" fuzz; then
+        say 'clang with sanitizers: suites, fuzz smoke'
+        suites asan build-asan "${memory_suites[@]}" fuzz
     fi
 
     say 'clang-tidy'

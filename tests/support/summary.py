@@ -37,10 +37,9 @@ def targets(build, suites):
     # Programs that a test starts by itself are named as its dependencies.
     built = json.loads((build / "meson-info/intro-targets.json").read_text())
     needed = {identity for test in wanted for identity in test.get("depends", [])}
-    paths |= {pathlib.Path(name) for target in built if target["id"] in needed
-              for name in target["filename"]}
-    return sorted(str(path.relative_to(build)) for path in paths
-                  if path.is_absolute() and build in path.parents)
+    files = {pathlib.Path(name): target["id"] for target in built for name in target["filename"]}
+    return sorted(str(path.relative_to(build)) for path, identity in files.items()
+                  if build in path.parents and (path in paths or identity in needed))
 
 
 def suites_by_command(meson_logs):
