@@ -301,7 +301,7 @@ class Databases(unittest.TestCase):
 
 
 def main():
-    database_guest.enter()
+    database_guest.PROGRAMS.enter()
     unittest.main(verbosity=2)
 
 
