@@ -2,6 +2,7 @@
 #include "abi/vault_access.hpp"
 #include "route/point_document.hpp"
 #include "route/point_lookup.hpp"
+#include "route/points_diff.hpp"
 #include "route/restore_route.hpp"
 #include "serialization/requests.hpp"
 
@@ -34,6 +35,18 @@ Result<JobResult> handle_points(const Value& document, const JobContext& context
         list.push_back(std::move(described));
     }
     return JobResult{exit_done, Map{{"points", std::move(list)}}};
+}
+
+Result<JobResult> handle_points_diff(const Value& document, const JobContext& context) {
+    SP_ASSIGN(const auto request,
+              from_value<serialization::PointsDiffRequest>(document, "points.diff"));
+    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
+    SP_ASSIGN(
+        const auto report,
+        route::diff_points(
+            *open.vault, {.before = request.before, .now = request.now, .extents = request.extents},
+            context.cancel));
+    return JobResult{exit_done, to_value(report)};
 }
 
 Result<JobResult> handle_show(const Value& document, const JobContext& context) {

@@ -1,5 +1,6 @@
 #include "abi/handlers.hpp"
 #include "abi/vault_access.hpp"
+#include "route/point_lookup.hpp"
 #include "serialization/requests.hpp"
 
 namespace stillpoint::abi {
@@ -8,6 +9,15 @@ using serialization::from_value;
 using serialization::Map;
 using serialization::to_value;
 using serialization::Value;
+
+namespace {
+
+/// 1 where there is nothing yet.
+double ratio(std::uint64_t whole, std::uint64_t part) {
+    return part == 0 ? 1 : static_cast<double>(whole) / static_cast<double>(part);
+}
+
+}  // namespace
 
 Result<JobResult> handle_vault_init(const Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request,
@@ -51,13 +61,25 @@ Result<JobResult> handle_vault_stats(const Value& document, const JobContext& co
     SP_ASSIGN(const auto request,
               from_value<serialization::VaultStatsRequest>(document, "vault.stats"));
     SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
-    SP_ASSIGN(const vault::Stats stats, open.vault->stats());
-    return JobResult{exit_done, Map{{"points", stats.points},
-                                    {"packs", stats.packs},
-                                    {"chunks", stats.chunks},
-                                    {"logical_bytes", stats.logical_bytes},
-                                    {"unique_bytes", stats.unique_bytes},
-                                    {"stored_bytes", stats.stored_bytes}}};
+    vault::StatsRequest wanted{.read_maps = request.read_maps, .forget = {}};
+    for (const std::string& name : request.forget) {
+        SP_ASSIGN(const vault::Point point, route::find_point(*open.vault, name));
+        wanted.forget.push_back(point.id);
+    }
+    SP_ASSIGN(const vault::Stats stats, open.vault->stats(wanted, context.cancel));
+    serialization::StatsReport report{
+        .points = stats.points,
+        .packs = stats.packs,
+        .chunks = stats.chunks,
+        .logical_bytes = stats.logical_bytes,
+        .unique_bytes = stats.unique_bytes,
+        .stored_bytes = stats.stored_bytes,
+        .compression_ratio = ratio(stats.unique_bytes, stats.chunk_bytes_stored),
+        .data_bytes = stats.data_bytes,
+        .dedupe_ratio = {},
+        .freed_bytes = stats.freed_bytes};
+    if (stats.data_bytes) report.dedupe_ratio = ratio(*stats.data_bytes, stats.unique_bytes);
+    return JobResult{exit_done, to_value(report)};
 }
 
 Result<JobResult> handle_vault_gc(const Value& document, const JobContext& context) {
@@ -85,6 +107,22 @@ Result<JobResult> handle_vault_gc(const Value& document, const JobContext& conte
         .rescued_packs = found.rescued_packs,
         .waiting_for = {found.waiting_for.begin(), found.waiting_for.end()},
         .seconds = env::to_ms(context.clock.monotonic() - start) / 1000.0};
+    return JobResult{exit_done, to_value(report)};
+}
+
+Result<JobResult> handle_vault_key(const Value& document, const JobContext& context) {
+    SP_ASSIGN(const auto request,
+              from_value<serialization::VaultKeyRequest>(document, "vault.key"));
+    SP_ASSIGN(const KeyChange change, change_keys(request, context.secret));
+    serialization::KeysReport report{.added = change.added, .removed = change.removed, .keys = {}};
+    for (const vault::KeyInfo& key : change.keys) {
+        const std::string_view method =
+            key.encryption == vault::Encryption::keyfile ? "keyfile" : "passphrase";
+        report.keys.push_back({.id = key.id,
+                               .encryption = std::string{key.damaged ? "" : method},
+                               .opened = key.opened,
+                               .damaged = key.damaged});
+    }
     return JobResult{exit_done, to_value(report)};
 }
 

@@ -15,13 +15,15 @@ struct Route {
     Handler handler;
 };
 
-constexpr std::array<Route, 12> routes{{
+constexpr std::array<Route, 14> routes{{
     {serialization::VaultInitRequest::kind, handle_vault_init},
     {serialization::VaultCheckRequest::kind, handle_vault_check},
     {serialization::VaultStatsRequest::kind, handle_vault_stats},
     {serialization::VaultGcRequest::kind, handle_vault_gc},
+    {serialization::VaultKeyRequest::kind, handle_vault_key},
     {serialization::BackupRequest::kind, handle_backup},
     {serialization::PointsRequest::kind, handle_points},
+    {serialization::PointsDiffRequest::kind, handle_points_diff},
     {serialization::ShowRequest::kind, handle_show},
     {serialization::VerifyRequest::kind, handle_verify},
     {serialization::RestoreRequest::kind, handle_restore},

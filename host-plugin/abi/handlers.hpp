@@ -26,8 +26,10 @@ struct JobContext {
 [[nodiscard]] Result<JobResult> handle_vault_check(const serialization::Value&, const JobContext&);
 [[nodiscard]] Result<JobResult> handle_vault_gc(const serialization::Value&, const JobContext&);
 [[nodiscard]] Result<JobResult> handle_vault_stats(const serialization::Value&, const JobContext&);
+[[nodiscard]] Result<JobResult> handle_vault_key(const serialization::Value&, const JobContext&);
 [[nodiscard]] Result<JobResult> handle_backup(const serialization::Value&, const JobContext&);
 [[nodiscard]] Result<JobResult> handle_points(const serialization::Value&, const JobContext&);
+[[nodiscard]] Result<JobResult> handle_points_diff(const serialization::Value&, const JobContext&);
 [[nodiscard]] Result<JobResult> handle_show(const serialization::Value&, const JobContext&);
 [[nodiscard]] Result<JobResult> handle_verify(const serialization::Value&, const JobContext&);
 [[nodiscard]] Result<JobResult> handle_restore(const serialization::Value&, const JobContext&);

@@ -1,5 +1,7 @@
 #include "abi/vault_access.hpp"
 
+#include <algorithm>
+
 #include "base/hex.hpp"
 #include "env/files.hpp"
 #include "env/random.hpp"
@@ -78,6 +80,29 @@ Result<vault::Compression> compression_of(const std::string& name) {
                 "choose zstd, lz4 or none");
 }
 
+struct Secrets {
+    std::string current, fresh;
+};
+
+Secrets split(const std::string& secrets) {
+    const auto line = secrets.find('\n');
+    if (line == std::string::npos) return {secrets, {}};
+    return {secrets.substr(0, line), secrets.substr(line + 1)};
+}
+
+Result<vault::KeyMaterial> new_key_for(vault::Encryption encryption, const std::string& file,
+                                       const std::string& secret) {
+    if (encryption == vault::Encryption::keyfile && !file.empty()) {
+        SP_TRY(create_key_file(file));
+    }
+    auto key = key_for(encryption, file, secret);
+    if (key || key.error().id != "vault.key_needed") return key;
+    return fail(Errc::denied, "vault.new_key_needed",
+                encryption == vault::Encryption::keyfile ? "no file for the new key was given"
+                                                         : "no new passphrase was given",
+                "give it with --new-key-file F, or type it at a terminal");
+}
+
 }  // namespace
 
 Result<OpenVault> open_vault_for(const serialization::VaultAccess& access,
@@ -90,6 +115,37 @@ Result<OpenVault> open_vault_for(const serialization::VaultAccess& access,
     SP_ASSIGN(const vault::KeyMaterial key, key_for(config.encryption, access.key_file, secret));
     SP_ASSIGN(open.vault, vault::open_vault(*open.store, key, clock));
     return open;
+}
+
+Result<KeyChange> change_keys(const serialization::VaultKeyRequest& request,
+                              const std::string& secrets) {
+    using serialization::KeyAction;
+    const Secrets given = split(secrets);
+    SP_ASSIGN(const auto store, vault::open_store(request.vault.url));
+    SP_ASSIGN(const vault::InitOptions config, vault::read_vault_config(*store));
+    SP_ASSIGN(vault::KeyMaterial key,
+              key_for(config.encryption, request.vault.key_file, given.current));
+    // Before a new key is asked for: does this one open it at all?
+    SP_ASSIGN(const auto before, vault::list_keys(*store, key));
+    KeyChange change;
+    if (request.action == KeyAction::remove) {
+        SP_TRY(vault::remove_key(*store, key, request.id));
+        change.removed = request.id;
+    }
+    if (request.action == KeyAction::add || request.action == KeyAction::rotate) {
+        SP_ASSIGN(const vault::KeyMaterial fresh,
+                  new_key_for(config.encryption, request.new_key_file, given.fresh));
+        if (request.action == KeyAction::add) {
+            SP_ASSIGN(change.added, vault::add_key(*store, key, fresh));
+        } else {
+            const auto old = std::ranges::find(before, true, &vault::KeyInfo::opened);
+            SP_ASSIGN(change.added, vault::rotate_key(*store, key, fresh));
+            change.removed = old == before.end() ? "" : old->id;
+            key = fresh;
+        }
+    }
+    SP_ASSIGN(change.keys, vault::list_keys(*store, key));
+    return change;
 }
 
 Status create_vault(const serialization::VaultInitRequest& request, const std::string& secret) {

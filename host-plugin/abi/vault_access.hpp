@@ -22,6 +22,17 @@ struct OpenVault {
                                                const std::string& secret, const env::Clock& clock,
                                                const std::optional<vault::StoreWatch>& watch = {});
 
+struct KeyChange {
+    std::vector<vault::KeyInfo> keys;  // as they are afterwards
+    std::string added, removed;        // ids; empty: none was
+};
+/// Lists or changes the keys that open a vault.
+/// @param secrets the passphrase and, after a line feed, the new one; each only where no file is
+/// named
+/// @errors as open_vault_for · as vault::add_key and remove_key · denied, id "vault.new_key_needed"
+[[nodiscard]] Result<KeyChange> change_keys(const serialization::VaultKeyRequest& request,
+                                            const std::string& secrets);
+
 /// Creates a vault; with `keyfile` the file is created (0600, 64 hex digits) when absent.
 [[nodiscard]] Status create_vault(const serialization::VaultInitRequest& request,
                                   const std::string& secret);

@@ -71,10 +71,15 @@ public:
                                              "type it at a terminal, or use --key-file"}));
         }
         JobEnd end = run_job(**plugin, secret);
-        if (key_is_missing(end)) {
+        if (misses(end, "vault.key_needed")) {
             if (const auto typed = ask_passphrase("passphrase of the vault: ")) {
-                end = run_job(**plugin, *typed);
+                secret = *typed;
+                end = run_job(**plugin, secret);
             }
+        }
+        std::string fresh;
+        if (misses(end, "vault.new_key_needed") && choose_passphrase(fresh)) {
+            end = run_job(**plugin, secret + "\n" + fresh);
         }
         return report(end.exit_code, end.document);
     }
@@ -110,7 +115,7 @@ private:
     }
 
     static bool choose_passphrase(std::string& secret) {
-        const auto first = ask_passphrase("passphrase for the new vault: ");
+        const auto first = ask_passphrase("new passphrase: ");
         if (!first || first->empty()) return false;
         const auto second = ask_passphrase("the same once more: ");
         if (!second || *second != *first) return false;
@@ -140,9 +145,9 @@ private:
         return {.exit_code = exit_code, .json = {}, .document = error_document(error)};
     }
 
-    static bool key_is_missing(const JobEnd& end) {
+    static bool misses(const JobEnd& end, std::string_view code) {
         const serialization::Value* error = end.document.find("error");
-        return error != nullptr && error->text_or("code") == "vault.key_needed";
+        return error != nullptr && error->text_or("code") == code;
     }
     [[nodiscard]] int report(int exit_code, const serialization::Value& document) const {
         const bool is_error = document.find("error") != nullptr;

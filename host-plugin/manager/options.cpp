@@ -14,13 +14,14 @@ namespace s = serialization;
 
 /// All that any command can be given; each command makes its request from it.
 struct Given {
-    std::string vault, key_file, vm, connect, qmp, guest_channel, point, to, against, disk;
+    std::string vault, key_file, new_key_file, key_id, vm, connect, qmp, guest_channel, point, to,
+        against, disk;
     std::string encryption = "passphrase", compression = "zstd", require = "crash", type = "full",
                 format = "qcow2", scratch;
     std::uint32_t chunk_bytes = 65536;
     std::uint64_t bandwidth = 0;
     std::vector<std::string> disks, images, points;
-    bool full = false, read_data = false, no_freeze = false, dry_run = false;
+    bool full = false, read_data = false, no_freeze = false, dry_run = false, extents = false;
 
     [[nodiscard]] s::VaultAccess access() const { return {vault, key_file}; }
     [[nodiscard]] s::VmAccess machine() const { return {vm, connect, qmp, guest_channel, images}; }
@@ -149,9 +150,46 @@ private:
         });
         add_url(gc);
         gc->add_flag("--dry-run", given_.dry_run, "say what would be freed and change nothing");
-        CLI::App* stats = add(*vault, "stats", "sizes and counts",
-                              [this] { return with_kind(s::VaultStatsRequest{given_.access()}); });
+        CLI::App* stats = add(*vault, "stats", "sizes and counts", [this] {
+            return with_kind(
+                s::VaultStatsRequest{given_.access(), given_.read_maps, given_.points});
+        });
         add_url(stats);
+        stats->add_flag("--read-maps", given_.read_maps,
+                        "tell the deduplication ratio, which takes a look at every block map");
+        stats
+            ->add_option("--forget", given_.points,
+                         "tell what forgetting this point would free (repeatable: together)")
+            ->allow_extra_args(false);
+        add_keys(vault->add_subcommand("key", "list and change the keys that open a vault"));
+    }
+
+    void add_keys(CLI::App* key) {
+        key->require_subcommand(1);
+        add_key_action(key, s::KeyAction::list, "which keys there are, and which one was given");
+        add_new_key(add_key_action(key, s::KeyAction::add, "let one more key open the vault"));
+        add_new_key(add_key_action(key, s::KeyAction::rotate,
+                                   "put a new key in the place of the one given"));
+        CLI::App* remove = add_key_action(key, s::KeyAction::remove,
+                                          "take a key away; open with another one that stays");
+        remove->add_option("--id", given_.key_id, "the key's id, 8 hex digits")->required();
+    }
+
+    CLI::App* add_key_action(CLI::App* key, s::KeyAction action, const std::string& about) {
+        CLI::App* sub = add(*key, std::string{name_of(action)}, about, [this, action] {
+            return with_kind(s::VaultKeyRequest{.vault = given_.access(),
+                                                .action = action,
+                                                .id = given_.key_id,
+                                                .new_key_file = given_.new_key_file});
+        });
+        add_url(sub);
+        return sub;
+    }
+
+    void add_new_key(CLI::App* sub) {
+        sub->add_option("--new-key-file", given_.new_key_file,
+                        "file with the new passphrase (first line) or the new raw key, which is "
+                        "made if absent (default: a passphrase typed at the terminal)");
     }
 
     void add_url(CLI::App* sub) {
@@ -219,6 +257,14 @@ private:
         });
         points->add_option("VM", given_.vm, "name or uuid (default: all)");
         need_vault(points);
+        CLI::App* diff = add(*points, "diff", "what changed between two recovery points", [this] {
+            return with_kind(s::PointsDiffRequest{given_.access(), given_.points.at(0),
+                                                  given_.points.at(1), given_.extents});
+        });
+        diff->add_option("POINTS", given_.points, "the earlier and the later one")
+            ->required()
+            ->expected(2);
+        diff->add_flag("--extents", given_.extents, "list what differs on every disk");
         CLI::App* show = add(app_, "show", "everything about one recovery point", [this] {
             return with_kind(s::ShowRequest{given_.access(), given_.point});
         });

@@ -19,10 +19,6 @@ std::string fixed(double value, int digits) {
     return text.data();
 }
 
-std::string bytes_of(const s::Value& document, std::string_view key) {
-    return human_bytes(static_cast<std::uint64_t>(document.integer_or(key, 0)));
-}
-
 void render_audit(std::ostream& out, const s::AuditReport& audit) {
     constexpr double percent = 100.0;
     out << "      audited " << audit.chunks << " of " << audit.clean << " clean chunks, "
@@ -105,6 +101,25 @@ void render_points(std::ostream& out, const s::Value& document) {
     }
 }
 
+void render_diff(std::ostream& out, const s::Value& document) {
+    const auto report = s::from_value<s::DiffReport>(document, "diff");
+    if (!report) return;
+    for (const s::DiskDiff& disk : report->disks) {
+        out << disk.name << "  changed " << human_bytes(disk.changed) << " of "
+            << human_bytes(disk.size_now);
+        if (disk.zeroed > 0) out << ", of it now zeros " << human_bytes(disk.zeroed);
+        if (disk.size_before != disk.size_now) {
+            out << ", size was " << human_bytes(disk.size_before);
+        }
+        out << "\n";
+        for (const s::DiffExtent& extent : disk.extents) {
+            out << "  bytes " << extent.offset << "+" << extent.length << "\n";
+        }
+    }
+    for (const std::string& name : report->only_before) out << name << "  only in the earlier\n";
+    for (const std::string& name : report->only_now) out << name << "  only in the later\n";
+}
+
 void render_check(std::ostream& out, const s::Value& document) {
     const auto report = s::from_value<s::CheckReport>(document, "check");
     if (!report) return;
@@ -126,11 +141,20 @@ void render_check(std::ostream& out, const s::Value& document) {
 }
 
 void render_stats(std::ostream& out, const s::Value& document) {
-    out << document.integer_or("points", 0) << " points, " << document.integer_or("packs", 0)
-        << " packs, " << document.integer_or("chunks", 0) << " chunks\n"
-        << "logical " << bytes_of(document, "logical_bytes") << ", unique "
-        << bytes_of(document, "unique_bytes") << ", stored " << bytes_of(document, "stored_bytes")
-        << "\n";
+    const auto report = s::from_value<s::StatsReport>(document, "stats");
+    if (!report) return;
+    out << report->points << " points, " << report->packs << " packs, " << report->chunks
+        << " chunks\nlogical " << human_bytes(report->logical_bytes) << ", unique "
+        << human_bytes(report->unique_bytes) << ", stored " << human_bytes(report->stored_bytes)
+        << "\ncompression " << fixed(report->compression_ratio, 2) << " x";
+    if (report->dedupe_ratio) {
+        out << ", deduplication " << fixed(*report->dedupe_ratio, 2) << " x (data in all points "
+            << human_bytes(*report->data_bytes) << ")";
+    }
+    out << "\n";
+    if (report->freed_bytes) {
+        out << "forgetting what was named would free " << human_bytes(*report->freed_bytes) << "\n";
+    }
 }
 
 void render_guest(std::ostream& out, const s::Value& document) {
@@ -214,18 +238,34 @@ void render_gc(std::ostream& out, const s::Value& document) {
     }
 }
 
+void render_keys(std::ostream& out, const s::Value& document) {
+    const auto report = s::from_value<s::KeysReport>(document, "keys");
+    if (!report) return;
+    if (!report->added.empty()) out << "added key " << report->added << "\n";
+    if (!report->removed.empty()) out << "removed key " << report->removed << "\n";
+    for (const s::KeyReport& key : report->keys) {
+        out << key.id << "  " << (key.damaged ? "damaged" : key.encryption)
+            << (key.opened ? "  (the one given)" : "") << "\n";
+    }
+    if (!report->removed.empty()) {
+        out << "A copy of the vault from before is still opened by the removed key.\n";
+    }
+}
+
 struct Renderer {
     std::string_view kind;
     void (*render)(std::ostream&, const s::Value&);
 };
 
-constexpr std::array<Renderer, 12> renderers{{{"backup", render_point},
+constexpr std::array<Renderer, 14> renderers{{{"backup", render_point},
                                               {"show", render_point},
                                               {"points", render_points},
+                                              {"points.diff", render_diff},
                                               {"vault.init", render_vault},
                                               {"vault.check", render_check},
                                               {"vault.stats", render_stats},
                                               {"vault.gc", render_gc},
+                                              {"vault.key", render_keys},
                                               {"verify", render_check},
                                               {"restore", render_check},
                                               {"forget", render_forgotten},

@@ -7,6 +7,7 @@
 #include "base/hex.hpp"
 #include "env/workers.hpp"
 #include "vault/damage_log.hpp"
+#include "vault/key_slots.hpp"
 #include "vault/map_reader.hpp"
 #include "vault/opened_vault.hpp"
 #include "vault/pack_check.hpp"

@@ -5,7 +5,7 @@
 #include "base/check.hpp"
 #include "base/hex.hpp"
 #include "env/random.hpp"
-#include "vault/key_slot.hpp"
+#include "vault/key_slots.hpp"
 #include "vault/object_names.hpp"
 
 namespace stillpoint::vault {
@@ -42,20 +42,6 @@ Status check_empty(BlockStore& store) {
                 "choose another place");
 }
 
-/// @return the slot's object name
-Result<std::string> put_key_slot(BlockStore& store, const VaultConfig& config,
-                                 const chunk::SecretKey& master, const KeyMaterial& key,
-                                 const RandomSource& random) {
-    const auto method =
-        config.encryption == Encryption::keyfile ? KeyMethod::keyfile : KeyMethod::passphrase;
-    SP_ASSIGN(const DecodedConfig written, decode_config(encode_config(config)));
-    const std::string name = names::keys + to_hex(random(4));
-    SP_ASSIGN(const KeySlot slot,
-              wrap_master(master, method, key, {config.id, written.digest, name}, random));
-    SP_TRY(store.put(name, encode_key_slot(slot)));
-    return name;
-}
-
 }  // namespace
 
 Status init_vault(BlockStore& store, const InitOptions& options, const KeyMaterial& key,
@@ -78,7 +64,8 @@ Status init_vault(BlockStore& store, const InitOptions& options, const KeyMateri
     // vault is whole. A slot left by a crash names another config and is never asked.
     std::string slot;
     if (config.encryption != Encryption::none) {
-        SP_ASSIGN(slot, put_key_slot(store, config, master, key, random));
+        SP_ASSIGN(const DecodedConfig written, decode_config(encode_config(config)));
+        SP_ASSIGN(slot, put_key_slot(store, written, master, key, random));
     }
     const Status put = store.put(names::config, encode_config(config));
     if (put) return {};

@@ -1,15 +1,19 @@
 #include "vault/opened_vault.hpp"
 
+#include <algorithm>
+
 #include "base/hex.hpp"
 #include "vault/backup_run.hpp"
 #include "vault/check.hpp"
 #include "vault/disk_reader.hpp"
 #include "vault/gc/forgotten.hpp"
 #include "vault/gc/gc.hpp"
+#include "vault/map_reader.hpp"
 #include "vault/pack_check.hpp"
 #include "vault/point_record.hpp"
 #include "vault/root_proof.hpp"
 #include "vault/sealed_object.hpp"
+#include "vault/stats.hpp"
 
 namespace stillpoint::vault {
 namespace {
@@ -103,6 +107,15 @@ Result<std::unique_ptr<DiskReader>> OpenedVault::open_disk(const DiskRoot& root)
     return BlockReader::open(*chunks_, nodes_, root, core_->config.chunk_bytes);
 }
 
+Status OpenedVault::diff(const DiskRoot& before, const DiskRoot& now, const BlockDiffFn& differs) {
+    if (!chunks_->locate(before.root) || !chunks_->locate(now.root)) SP_TRY(chunks_->refresh());
+    SP_ASSIGN(const MapReader a, MapReader::open(nodes_, before.root));
+    SP_ASSIGN(const MapReader b, MapReader::open(nodes_, now.root));
+    return diff_maps(nodes_, a, b, [&](BlockIndex block, const ChildId&, const ChildId& after) {
+        return differs(block, after ? BlockChange::written : BlockChange::zeroed);
+    });
+}
+
 Status OpenedVault::forget(const PointId& id) {
     if (!is_point_id(id)) return no_such_point(id);
     const auto present = core_->store.size(point_object(id));
@@ -120,27 +133,13 @@ Result<CheckResult> OpenedVault::check(CheckDepth depth, const ProgressFn& progr
     return check_vault(*fresh, {.depth = depth, .progress = progress, .cancel = cancel});
 }
 
-Result<Stats> OpenedVault::stats() {
-    Stats stats;
+Result<Stats> OpenedVault::stats(const StatsRequest& request, const env::CancelToken& cancel) {
     SP_ASSIGN(const auto points, this->points());
-    stats.points = points.size();
-    for (const Point& point : points) {
-        for (const DiskRoot& disk : point.disks) stats.logical_bytes += disk.size.raw();
+    for (const PointId& id : request.forget) {
+        if (std::ranges::find(points, id, &Point::id) == points.end()) return no_such_point(id);
     }
-    SP_ASSIGN(const auto objects, core_->store.list(""));
-    for (const ObjectInfo& object : objects) stats.stored_bytes += object.size.raw();
     SP_TRY(chunks_->refresh());
-    for (const PackName& name : chunks_->packs()) {
-        ++stats.packs;
-        const auto directory = chunks_->directory(name);
-        if (!directory) continue;  // damage is what check reports
-        if ((*directory)->content != Content::data) continue;
-        stats.chunks += (*directory)->entries.size();
-        for (const DirectoryEntry& entry : (*directory)->entries) {
-            stats.unique_bytes += entry.plain_bytes;
-        }
-    }
-    return stats;
+    return measure_vault(*chunks_, nodes_, points, request, cancel);
 }
 
 Result<GcResult> OpenedVault::collect(const GcOptions& options, const ProgressFn& progress,

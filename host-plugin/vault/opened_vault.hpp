@@ -17,10 +17,11 @@ public:
     Result<Point> point(const PointId& id) override;
     Result<std::unique_ptr<Run>> begin_run(const PointId& id) override;
     Result<std::unique_ptr<DiskReader>> open_disk(const DiskRoot& root) override;
+    Status diff(const DiskRoot& before, const DiskRoot& now, const BlockDiffFn& differs) override;
     Status forget(const PointId& id) override;
     Result<CheckResult> check(CheckDepth depth, const ProgressFn& progress,
                               const env::CancelToken& cancel) override;
-    Result<Stats> stats() override;
+    Result<Stats> stats(const StatsRequest& request, const env::CancelToken& cancel) override;
     Result<GcResult> collect(const GcOptions& options, const ProgressFn& progress,
                              const env::CancelToken& cancel) override;
     [[nodiscard]] chunk::ChunkId id_of(ByteView plaintext) const override;

@@ -129,6 +129,10 @@ public:
     virtual Result<chunk::ChunkId> finish() = 0;
 };
 
+enum class BlockChange { written, zeroed };
+/// Called for each block that differs, ascending. An error stops the comparison.
+using BlockDiffFn = std::function<Status(BlockIndex block, BlockChange change)>;
+
 enum class CheckDepth { structure, read_data };
 
 struct DamageFound {
@@ -144,13 +148,21 @@ struct CheckResult {
     std::uint64_t bytes_read = 0;
 };
 
+struct StatsRequest {
+    bool read_maps = false;       // for data_bytes
+    std::vector<PointId> forget;  // for freed_bytes; reads the maps of all points, too
+};
+
 struct Stats {
     std::uint64_t points = 0;
     std::uint64_t packs = 0;
     std::uint64_t chunks = 0;
-    std::uint64_t logical_bytes = 0;  // sum of all points' disk sizes
-    std::uint64_t unique_bytes = 0;   // plaintext of the chunks held
-    std::uint64_t stored_bytes = 0;   // all objects
+    std::uint64_t logical_bytes = 0;           // sum of all points' disk sizes
+    std::uint64_t unique_bytes = 0;            // plaintext of the chunks held
+    std::uint64_t chunk_bytes_stored = 0;      // the same, compressed and sealed
+    std::uint64_t stored_bytes = 0;            // all objects
+    std::optional<std::uint64_t> data_bytes;   // of all points' disks, zeros left out
+    std::optional<std::uint64_t> freed_bytes;  // what only the points to forget need
 };
 
 enum class GcMode {
@@ -192,11 +204,16 @@ public:
     virtual Result<Point> point(const PointId& id) = 0;
     virtual Result<std::unique_ptr<Run>> begin_run(const PointId& id) = 0;
     virtual Result<std::unique_ptr<DiskReader>> open_disk(const DiskRoot& root) = 0;
+    /// What differs between two states of a disk, in time proportional to that.
+    /// @errors corrupt: a map is damaged
+    virtual Status diff(const DiskRoot& before, const DiskRoot& now,
+                        const BlockDiffFn& differs) = 0;
     /// Removes the point's object only; gc frees the space.
     virtual Status forget(const PointId& id) = 0;
     virtual Result<CheckResult> check(CheckDepth depth, const ProgressFn& progress,
                                       const env::CancelToken& cancel) = 0;
-    virtual Result<Stats> stats() = 0;
+    /// @errors corrupt: a map is damaged · not_found: a point to forget is not there · cancelled
+    virtual Result<Stats> stats(const StatsRequest& request, const env::CancelToken& cancel) = 0;
     /// Frees what no point and no running backup reaches; never blocks a backup.
     /// @errors corrupt, id "gc.damage": nothing was deleted · busy, id "gc.running" · cancelled
     virtual Result<GcResult> collect(const GcOptions& options, const ProgressFn& progress,
@@ -215,6 +232,33 @@ public:
 ///         unsupported, id "vault.newer_format" · corrupt, id "vault.key_damaged"
 [[nodiscard]] Result<std::unique_ptr<Vault>> open_vault(BlockStore& store, const KeyMaterial& key,
                                                         const env::Clock& clock);
+/// One key of a vault: a slot that holds the master key, wrapped.
+struct KeyInfo {
+    std::string id;  // 8 lower-case hex digits
+    Encryption encryption = Encryption::passphrase;
+    bool opened = false;   // by the key that was given
+    bool damaged = false;  // nothing opens it; the other facts are not known
+};
+
+/// Keys can be changed at any time, while backups run too: no data is written anew, because what
+/// the slots hold stays the same. So a key that was removed opens the vault no longer, but whoever
+/// kept the master key that it unwrapped before, or an older copy of the slot, still reads all.
+/// @param key one that opens the vault now
+/// @errors as open_vault · invalid, id "vault.no_keys": not encrypted
+[[nodiscard]] Result<std::vector<KeyInfo>> list_keys(BlockStore& store, const KeyMaterial& key);
+/// @return the new key's id; it was read back and opens
+/// @errors as list_keys · refused, id "vault.keys_full" · invalid, id "vault.key_invalid" or
+///         "vault.key_known": it opens the vault already
+[[nodiscard]] Result<std::string> add_key(BlockStore& store, const KeyMaterial& key,
+                                          const KeyMaterial& fresh);
+/// @errors as list_keys · not_found, id "vault.no_such_key" · refused, id "vault.key_in_use": that
+///         one was used to open · busy, id "vault.key_race"
+[[nodiscard]] Status remove_key(BlockStore& store, const KeyMaterial& key, const std::string& id);
+/// Puts `fresh` in the place of `key`: added first, then the old one removed.
+/// @return the new key's id @errors as add_key and remove_key
+[[nodiscard]] Result<std::string> rotate_key(BlockStore& store, const KeyMaterial& key,
+                                             const KeyMaterial& fresh);
+
 /// What the config object says, readable without a key.
 [[nodiscard]] Result<InitOptions> read_vault_config(BlockStore& store);
 /// @param url file:///path or an absolute path (s3:// comes later)

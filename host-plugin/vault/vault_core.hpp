@@ -68,8 +68,4 @@ struct VaultCore {
                                                               const KeyMaterial& key,
                                                               const env::Clock& clock);
 
-/// Damage in the objects that are stored twice (config, key slots), readable without a key: one
-/// text for each damaged copy; reading still works while one copy of each is whole.
-[[nodiscard]] Result<std::vector<std::string>> check_plain_objects(BlockStore& store);
-
 }  // namespace stillpoint::vault

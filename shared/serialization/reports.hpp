@@ -201,6 +201,103 @@ struct GcReport {
     }
 };
 
+/// Answer of vault.stats.
+struct StatsReport {
+    std::uint64_t points = 0, packs = 0, chunks = 0;
+    std::uint64_t logical_bytes = 0;          // sum of all points' disk sizes
+    std::uint64_t unique_bytes = 0;           // plaintext of the chunks held
+    std::uint64_t stored_bytes = 0;           // all objects
+    double compression_ratio = 0;             // unique_bytes through the bytes of the sealed chunks
+    std::optional<std::uint64_t> data_bytes;  // of all points' disks, zeros left out
+    std::optional<double> dedupe_ratio;       // data_bytes through unique_bytes
+    std::optional<std::uint64_t> freed_bytes;  // by forgetting the points asked for
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("points", s.points);
+        v("packs", s.packs);
+        v("chunks", s.chunks);
+        v("logical_bytes", s.logical_bytes);
+        v("unique_bytes", s.unique_bytes);
+        v("stored_bytes", s.stored_bytes);
+        v("compression_ratio", s.compression_ratio);
+        v("data_bytes", s.data_bytes);
+        v("dedupe_ratio", s.dedupe_ratio);
+        v("freed_bytes", s.freed_bytes);
+    }
+};
+
+struct DiffExtent {
+    std::uint64_t offset = 0;
+    std::uint64_t length = 0;
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("offset", s.offset);
+        v("length", s.length);
+    }
+};
+
+/// One disk at two points: what differs, in whole chunks. Past the end of the smaller size a disk
+/// counts as zeros.
+struct DiskDiff {
+    std::string name;
+    std::uint64_t size_before = 0, size_now = 0;
+    std::uint64_t changed = 0;        // bytes, zeroed ones among them
+    std::uint64_t zeroed = 0;         // bytes that held data before and read as zeros now
+    std::vector<DiffExtent> extents;  // ascending; only where asked for
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("name", s.name);
+        v("size_before", s.size_before);
+        v("size_now", s.size_now);
+        v("changed", s.changed);
+        v("zeroed", s.zeroed);
+        v("extents", s.extents);
+    }
+};
+
+/// Answer of points.diff.
+struct DiffReport {
+    std::string before, now;  // point ids
+    std::vector<DiskDiff> disks;
+    std::vector<std::string> only_before, only_now;  // disks that one of the points has not
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("before", s.before);
+        v("now", s.now);
+        v("disks", s.disks);
+        v("only_before", s.only_before);
+        v("only_now", s.only_now);
+    }
+};
+
+/// One key of a vault.
+struct KeyReport {
+    std::string id;          // 8 hex digits
+    std::string encryption;  // passphrase or keyfile; empty: damaged
+    bool opened = false;     // by the key that was given
+    bool damaged = false;    // opens nothing any more
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("id", s.id);
+        v("encryption", s.encryption);
+        v("opened", s.opened);
+        v("damaged", s.damaged);
+    }
+};
+
+/// Answer of vault.key: the keys as they are now.
+struct KeysReport {
+    std::string added;    // id; empty: none was
+    std::string removed;  // id; empty: none was
+    std::vector<KeyReport> keys;
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("added", s.added);
+        v("removed", s.removed);
+        v("keys", s.keys);
+    }
+};
+
 struct ErrorReport {
     std::string code;
     std::string text;

@@ -62,9 +62,13 @@ struct VaultCheckRequest {
 struct VaultStatsRequest {
     static constexpr std::string_view kind = "vault.stats";
     VaultAccess vault;
+    bool read_maps = false;           // for the deduplication ratio
+    std::vector<std::string> forget;  // points: what forgetting them would free
     template <class V, class S>
     static void fields(V& v, S& s) {
         v("vault", s.vault);
+        v("read_maps", s.read_maps);
+        v("forget", s.forget);
     }
 };
 
@@ -76,6 +80,30 @@ struct VaultGcRequest {
     static void fields(V& v, S& s) {
         v("vault", s.vault);
         v("dry_run", s.dry_run);
+    }
+};
+
+enum class KeyAction { list, add, remove, rotate };
+inline constexpr EnumTable<KeyAction, 4> key_action_names{{{KeyAction::list, "list"},
+                                                           {KeyAction::add, "add"},
+                                                           {KeyAction::remove, "remove"},
+                                                           {KeyAction::rotate, "rotate"}}};
+SP_ENUM_TEXT(KeyAction, key_action_names)
+
+/// The ABI's secret is the passphrase that opens the vault; a new passphrase follows in a line of
+/// its own. Each is needed only where no file holds it.
+struct VaultKeyRequest {
+    static constexpr std::string_view kind = "vault.key";
+    VaultAccess vault;
+    KeyAction action = KeyAction::list;
+    std::string id;            // remove: the key's
+    std::string new_key_file;  // add, rotate: as key_file; a raw key is created 0600 if absent
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("vault", s.vault);
+        v("action", s.action);
+        v("id", s.id);
+        v("new_key_file", s.new_key_file);
     }
 };
 
@@ -127,6 +155,20 @@ struct PointsRequest {
     static void fields(V& v, S& s) {
         v("vault", s.vault);
         v("vm", s.vm);
+    }
+};
+
+struct PointsDiffRequest {
+    static constexpr std::string_view kind = "points.diff";
+    VaultAccess vault;
+    std::string before, now;  // points
+    bool extents = false;
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("vault", s.vault);
+        v("before", s.before);
+        v("now", s.now);
+        v("extents", s.extents);
     }
 };
 

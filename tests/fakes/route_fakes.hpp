@@ -210,7 +210,13 @@ public:
                                      const env::CancelToken&) override {
         return vault::CheckResult{};
     }
-    Result<vault::Stats> stats() override { return vault::Stats{}; }
+    Result<vault::Stats> stats(const vault::StatsRequest&, const env::CancelToken&) override {
+        return vault::Stats{};
+    }
+    Status diff(const vault::DiskRoot&, const vault::DiskRoot&,
+                const vault::BlockDiffFn&) override {
+        return fail(Errc::unsupported, "fake", "not faked");
+    }
     Result<vault::GcResult> collect(const vault::GcOptions&, const vault::ProgressFn&,
                                     const env::CancelToken&) override {
         return vault::GcResult{};

@@ -2,7 +2,7 @@
 
 #include "fakes/fault_store.hpp"
 #include "vault/init.hpp"
-#include "vault/key_slot.hpp"
+#include "vault/key_slots.hpp"
 #include "vault_fixture.hpp"
 
 using namespace stillpoint;

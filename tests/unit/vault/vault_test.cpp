@@ -202,7 +202,7 @@ TEST_CASE("vault: points are listed oldest first; forgetting one leaves the othe
     CHECK(lab.vault().forget("../config").error().id == "point.not_found");
     CHECK(lab.vault().points().value().size() == 2);
     CHECK(lab.read(made[2].disks[0]));
-    const Stats stats = lab.vault().stats().value();
+    const Stats stats = lab.vault().stats({}, {}).value();
     CHECK(stats.points == 2);
     CHECK(stats.logical_bytes == 2 * 9 * block);
     CHECK(stats.unique_bytes % block == 0);
