@@ -62,12 +62,16 @@ Result<JobResult> handle_restore(const Value& document, const JobContext& contex
     SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
     const auto format = request.format == serialization::ImageFormat::raw ? restore::Format::raw
                                                                           : restore::Format::qcow2;
-    SP_ASSIGN(
-        const auto report,
-        route::run_restore(
-            *open.vault,
-            {.point = request.point, .to = request.to, .disks = request.disks, .format = format},
-            context.clock, context.reporter, context.cancel));
+    const auto configuration =
+        request.configuration ? route::WithConfiguration::yes : route::WithConfiguration::no;
+    SP_ASSIGN(const auto report,
+              route::run_restore(*open.vault,
+                                 {.point = request.point,
+                                  .to = request.to,
+                                  .disks = request.disks,
+                                  .format = format,
+                                  .configuration = configuration},
+                                 context.clock, context.reporter, context.cancel));
     return checked(report);
 }
 

@@ -25,6 +25,9 @@ public:
         const hypervisor::SnapshotPlan& plan) override {
         return vm_->plan_snapshot(plan);
     }
+    Result<hypervisor::Configuration> configuration(const env::Deadline& deadline) override {
+        return vm_->configuration(deadline);
+    }
 
 private:
     std::unique_ptr<hypervisor::Vm> vm_;

@@ -20,6 +20,8 @@ struct FileStamp {
 
 /// Follows symbolic links.
 [[nodiscard]] Result<FileStamp> stamp_of(const Path& file);
+/// Of an open file; the name is for messages.
+[[nodiscard]] Result<FileStamp> stamp_of_fd(int fd, const Path& file);
 
 /// How coarse a file system's clock may be: two ticks of a kernel with HZ=100.
 inline constexpr Nanoseconds stamp_tick_max = std::chrono::milliseconds{20};

@@ -11,6 +11,7 @@
 #include "env/cancel.hpp"
 #include "env/clock.hpp"
 #include "env/files.hpp"
+#include "hypervisor/configuration.hpp"
 #include "serialization/value.hpp"
 
 /// The seam to a hypervisor: libvirt/, qmp/ (plain QEMU) and image/ (powered-off disks) implement
@@ -152,6 +153,8 @@ public:
     virtual Status remove_bitmaps(const std::map<std::string, std::vector<std::string>>& by_disk,
                                   const env::Deadline& deadline) = 0;
     virtual Result<std::unique_ptr<Snapshot>> plan_snapshot(const SnapshotPlan& plan) = 0;
+    /// What the VM needs beside its disks; asked right after the instant. Reads no file of it.
+    virtual Result<Configuration> configuration(const env::Deadline&) { return Configuration{}; }
 };
 
 /// Ends what a dead owner left: called by the keeper with the snapshot's keeper_document().

@@ -21,7 +21,8 @@ struct Given {
     std::uint32_t chunk_bytes = 65536;
     std::uint64_t bandwidth = 0;
     std::vector<std::string> disks, images, points;
-    bool full = false, read_data = false, no_freeze = false, dry_run = false, extents = false;
+    bool full = false, read_data = false, no_freeze = false, no_config = false, dry_run = false,
+         extents = false, read_maps = false;
 
     [[nodiscard]] s::VaultAccess access() const { return {vault, key_file}; }
     [[nodiscard]] s::VmAccess machine() const { return {vm, connect, qmp, guest_channel, images}; }
@@ -308,14 +309,18 @@ private:
                                                .point = given_.point,
                                                .to = given_.to,
                                                .disks = given_.disks,
-                                               .format = parsed<s::ImageFormat>(given_.format)});
+                                               .format = parsed<s::ImageFormat>(given_.format),
+                                               .configuration = !given_.no_config});
         });
         add_point(restore);
-        restore->add_option("--to", given_.to, "folder for DISK.FORMAT and domain.xml")->required();
+        restore->add_option("--to", given_.to, "folder for the images and the configuration")
+            ->required();
         restore->add_option("--disk", given_.disks, "only this disk (repeatable)");
         restore->add_option("--format", given_.format, "image format")
             ->check(one_of(s::image_format_names))
             ->capture_default_str();
+        restore->add_flag("--no-config", given_.no_config,
+                          "leave out domain.xml, UEFI variables and TPM state");
     }
 
     void add_guest() {

@@ -40,6 +40,17 @@ void render_disk(std::ostream& out, const s::DiskReport& disk) {
     if (disk.audit) render_audit(out, *disk.audit);
 }
 
+void render_configuration(std::ostream& out, const s::ConfigurationReport& file) {
+    if (!file.taken) {
+        out << "  NOT TAKEN " << name_of(file.kind) << ": " << file.reason;
+    } else {
+        out << "  " << file.name << "  " << human_bytes(file.bytes);
+        if (!file.path.empty()) out << "  of " << file.path;
+    }
+    if (!file.note.empty()) out << "  (" << file.note << ")";
+    out << "\n";
+}
+
 void render_evidence(std::ostream& out, const s::EvidenceReport& fact) {
     const bool hook = fact.kind == s::EvidenceKind::hook;
     const char* held = hook ? "ran      " : "held     ";
@@ -74,6 +85,8 @@ void render_point(std::ostream& out, const s::Value& document) {
     out << ", transfer " << fixed(report->transfer_s, 2) << " s, stored in all "
         << human_bytes(report->stored_total) << "\ndisks\n";
     for (const auto& disk : report->disks) render_disk(out, disk);
+    if (!report->configuration.empty()) out << "configuration\n";
+    for (const auto& file : report->configuration) render_configuration(out, file);
     if (!report->evidence.empty()) out << "evidence\n";
     for (const auto& fact : report->evidence) render_evidence(out, fact);
     for (const auto& name : report->uncovered) out << "not covered: " << name << "\n";

@@ -3,6 +3,7 @@
 #include "env/random.hpp"
 #include "route/backup_session.hpp"
 #include "route/caretaker.hpp"
+#include "route/configuration.hpp"
 #include "route/disk_account.hpp"
 
 namespace stillpoint::route {
@@ -78,6 +79,7 @@ private:
         still.freeze();
         const auto times = session.snapshot().take(within(options_.snapshot_budget));
         still.thaw(times ? StillPoint::Snapshot::taken : StillPoint::Snapshot::failed);
+        if (times) configuration_ = take_configuration(services_, vm, times->wall, cancel_);
         // The post hooks run now, not after the transfer: a database must not wait hours in its
         // backup mode. Their failure is an alert and does not lower the level.
         still.finish(times ? StillPoint::Outcome::success : StillPoint::Outcome::failure);
@@ -101,7 +103,7 @@ private:
         auto verdict = judge(conversation, times, vm);
         document_.made_by = STILLPOINT_VERSION;
         document_.driver = options_.driver;
-        document_.definition = vm.definition;
+        document_.definition = configuration_.definition;
         document_.time_ns = times.wall.count();
         document_.level = verdict.level;
         document_.asked = verdict.asked;
@@ -112,6 +114,10 @@ private:
         if (times.paused) document_.paused_ns = times.paused->count();
         document_.evidence = std::move(verdict.evidence);
         document_.warnings = std::move(verdict.warnings);
+        for (auto& warning : configuration_.warnings) {
+            log(Severity::warning, warning.text);
+            document_.warnings.push_back(std::move(warning));
+        }
         document_.evidence.push_back({.kind = serialization::EvidenceKind::host,
                                       .name = times.mode,
                                       .type = {},
@@ -154,8 +160,9 @@ private:
         SP_ASSIGN(const auto transfers, transfer(session, exports));
         SP_TRY(session.snapshot().prove_alive());
         services_.reporter.progress({.phase = "publish", .disk = {}, .text = {}});
-        SP_TRY(run_->flush());
         describe_disks(transfers);
+        SP_TRY(add_configuration());
+        SP_TRY(run_->flush());
         document_.transfer_ns = (services_.clock.monotonic() - start).count();
         document_.stored_before_point = run_->stored_total_bytes();
         point_.document = encode_point_document(document_);
@@ -211,6 +218,17 @@ private:
         }
     }
 
+    /// After the disks: their names come first among the point's roots.
+    Status add_configuration() {
+        SP_ASSIGN(auto roots,
+                  store_configuration(*run_, configuration_.files, services_.vault.chunk_bytes()));
+        for (vault::DiskRoot& root : roots) point_.disks.push_back(std::move(root));
+        for (ConfigurationFile& file : configuration_.files) {
+            document_.configuration.push_back(std::move(file.document));
+        }
+        return {};
+    }
+
     /// The point is durable: what fails now is for the next run to tidy, and for this one to say.
     void warn_late(const Error& error) {
         log(Severity::warning, "ending the snapshot: " + error.text);
@@ -229,6 +247,7 @@ private:
     Decisions decisions_;
     std::unique_ptr<vault::Run> run_;
     PointDocument document_;
+    TakenConfiguration configuration_;
     std::optional<env::Nanoseconds> usual_write_;  // of the guest, before the snapshot
 };
 

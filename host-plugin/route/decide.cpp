@@ -198,6 +198,11 @@ Result<Decisions> decide_disks(const DecideInput& input) {
     }
     Decisions decisions;
     for (const DiskInfo& disk : input.vm.disks) {
+        if (vault::is_attachment(disk.name)) {
+            return fail(Errc::invalid, "vault.disk_name",
+                        "'" + disk.name + "' cannot be the name of a disk in a vault",
+                        "give the disk a name that does not begin with @");
+        }
         const bool wanted = input.wanted_disks.empty() ||
                             std::find(input.wanted_disks.begin(), input.wanted_disks.end(),
                                       disk.name) != input.wanted_disks.end();
@@ -241,6 +246,7 @@ std::vector<Parent> find_history(const hypervisor::VmInfo& vm,
         if (!document || !same_vm(vm, *point, *document)) continue;
         bool newest_of_some = false;
         for (const vault::DiskRoot& disk : point->disks) {
+            if (vault::is_attachment(disk.disk)) continue;
             newest_of_some = seen.insert(disk.disk).second || newest_of_some;
         }
         if (newest_of_some) history.push_back({*point, std::move(*document)});

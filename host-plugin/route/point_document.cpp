@@ -1,6 +1,7 @@
 #include "route/point_document.hpp"
 
 #include "base/hex.hpp"
+#include "chunk/hash.hpp"
 #include "env/clock.hpp"
 #include "route/audit.hpp"
 
@@ -44,7 +45,34 @@ serialization::DiskReport disk_report(const DiskDocument& disk, const vault::Poi
     return report;
 }
 
+serialization::ConfigurationReport definition_report(const PointDocument& document) {
+    const ByteView content = as_bytes(document.definition);
+    return {.kind = serialization::ConfigurationKind::definition,
+            .name = definition_name(document),
+            .path = {},
+            .taken = true,
+            .bytes = content.size(),
+            .sha256 = to_hex(chunk::sha256(content)),
+            .reason = {},
+            .note = {}};
+}
+
+serialization::ConfigurationReport configuration_report(const ConfigurationDocument& file) {
+    return {.kind = file.kind,
+            .name = file.name,
+            .path = file.path,
+            .taken = !file.root.empty(),
+            .bytes = file.bytes,
+            .sha256 = file.sha256,
+            .reason = file.reason,
+            .note = file.note};
+}
+
 }  // namespace
+
+std::string definition_name(const PointDocument& document) {
+    return document.definition.starts_with('<') ? "domain.xml" : "vm.json";
+}
 
 Bytes encode_point_document(const PointDocument& document) {
     return serialization::to_cbor(serialization::to_value(document));
@@ -80,6 +108,10 @@ serialization::PointReport report_of(const vault::Point& point, const PointDocum
     report.stored_total = document.stored_before_point + point_object_bytes;
     for (const DiskDocument& disk : document.disks)
         report.disks.push_back(disk_report(disk, point));
+    if (!document.definition.empty()) report.configuration.push_back(definition_report(document));
+    for (const ConfigurationDocument& file : document.configuration) {
+        report.configuration.push_back(configuration_report(file));
+    }
     for (const serialization::Evidence& fact : document.evidence) {
         report.evidence.push_back({.kind = fact.kind,
                                    .name = fact.name,

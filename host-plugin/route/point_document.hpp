@@ -1,8 +1,10 @@
 #pragma once
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
+#include "serialization/configuration.hpp"
 #include "serialization/evidence.hpp"
 #include "serialization/fields.hpp"
 #include "serialization/reports.hpp"
@@ -69,6 +71,29 @@ struct DiskDocument {
     }
 };
 
+/// A file of the VM's configuration beside its definition, or one that could not be taken.
+struct ConfigurationDocument {
+    serialization::ConfigurationKind kind = serialization::ConfigurationKind::nvram;
+    std::string name = {};  // that restore gives it: nvram.fd, tpm/tpm2-00.permall
+    std::string path = {};  // on the host at backup time; empty: not known
+    std::string root = {};  // of its content among the point's roots; empty: not taken
+    std::uint64_t bytes = 0;
+    std::string sha256 = {};  // of the content, hex
+    std::string reason = {};  // why it was not taken
+    std::string note = {};
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("kind", s.kind);
+        v("name", s.name);
+        v("path", s.path);
+        v("root", s.root);
+        v("bytes", s.bytes);
+        v("sha256", s.sha256);
+        v("reason", s.reason);
+        v("note", s.note);
+    }
+};
+
 struct PointDocument {
     std::uint32_t version = 1;
     std::string made_by;       // product version
@@ -87,6 +112,7 @@ struct PointDocument {
     std::int64_t transfer_ns = 0;
     std::uint64_t stored_before_point = 0;  // chunks, maps, index; the point adds its own object
     std::vector<DiskDocument> disks;
+    std::vector<ConfigurationDocument> configuration;
     std::vector<serialization::Evidence> evidence;
     std::vector<serialization::Warning> warnings;
     template <class V, class S>
@@ -108,10 +134,15 @@ struct PointDocument {
         v("transfer_ns", s.transfer_ns);
         v("stored_before_point", s.stored_before_point);
         v("disks", s.disks);
+        // A VM that has none is written as before there was this member.
+        if (!std::is_const_v<S> || !s.configuration.empty()) v("configuration", s.configuration);
         v("evidence", s.evidence);
         v("warnings", s.warnings);
     }
 };
+
+/// The file that restore writes the definition to: "domain.xml" or "vm.json".
+[[nodiscard]] std::string definition_name(const PointDocument& document);
 
 [[nodiscard]] Bytes encode_point_document(const PointDocument& document);
 /// @errors corrupt: malformed or of a newer document version

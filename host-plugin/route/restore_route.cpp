@@ -2,23 +2,32 @@
 
 #include <algorithm>
 
-#include "base/limits.hpp"
-#include "route/point_document.hpp"
 #include "route/point_lookup.hpp"
+#include "route/restore_configuration.hpp"
 
 namespace stillpoint::route {
 namespace {
 
 using serialization::CheckReport;
 
-Result<std::vector<vault::DiskRoot>> choose_disks(const vault::Point& point,
-                                                  const std::vector<std::string>& wanted) {
-    if (wanted.empty()) return point.disks;
+/// Files of the VM's configuration are proven like disks, but are none.
+enum class Roots { disks, all };
+
+Result<std::vector<vault::DiskRoot>> choose(const vault::Point& point, Roots roots,
+                                            const std::vector<std::string>& wanted) {
     std::vector<vault::DiskRoot> chosen;
+    if (wanted.empty()) {
+        std::copy_if(point.disks.begin(), point.disks.end(), std::back_inserter(chosen),
+                     [&](const auto& root) {
+                         return roots == Roots::all || !vault::is_attachment(root.disk);
+                     });
+        return chosen;
+    }
     for (const std::string& name : wanted) {
         const auto found = std::find_if(point.disks.begin(), point.disks.end(),
                                         [&](const auto& disk) { return disk.disk == name; });
-        if (found == point.disks.end()) {
+        const bool other = roots == Roots::disks && vault::is_attachment(name);
+        if (found == point.disks.end() || other) {
             return fail(Errc::invalid, "point.no_such_disk",
                         "recovery point " + point.id + " has no disk " + name,
                         "`stillpoint show` lists its disks");
@@ -47,20 +56,6 @@ restore::Progress teller(Reporter& reporter, const std::string& phase,
     };
 }
 
-Status write_definition(const vault::Point& point, const env::Path& folder) {
-    SP_ASSIGN(const PointDocument document, decode_point_document(point.document));
-    const bool is_xml = document.definition.starts_with('<');
-    const env::Path file = folder / (is_xml ? "domain.xml" : "vm.json");
-    if (std::filesystem::exists(file)) {
-        // Another disk of the same point may have been restored here before.
-        SP_ASSIGN(const Bytes present, env::read_file(file, limits::document_bytes_max));
-        if (as_text(present) == document.definition) return {};
-        return fail(Errc::busy, "restore.exists", file.string() + " exists and differs",
-                    "choose an empty folder with --to");
-    }
-    return env::write_durably(file, as_bytes(document.definition), 0600, folder);
-}
-
 /// All targets are looked at before any is written: a name taken late would waste hours.
 Status refuse_existing(const std::vector<vault::DiskRoot>& disks, const RestoreRequestPlan& plan) {
     const char* suffix = plan.format == restore::Format::raw ? ".raw" : ".qcow2";
@@ -82,9 +77,13 @@ Result<CheckReport> run_restore(vault::Vault& vault, const RestoreRequestPlan& p
                                 const env::CancelToken& cancel) {
     const env::Nanoseconds start = clock.monotonic();
     SP_ASSIGN(const vault::Point point, find_point(vault, plan.point));
-    SP_ASSIGN(const auto disks, choose_disks(point, plan.disks));
+    SP_ASSIGN(const auto disks, choose(point, Roots::disks, plan.disks));
     SP_TRY(env::make_folders(plan.to, 0755));
     SP_TRY(refuse_existing(disks, plan));
+    ConfigurationRestore configuration;
+    if (plan.configuration == WithConfiguration::yes) {
+        SP_ASSIGN(configuration, load_configuration(vault, point, plan.to));
+    }
     CheckReport report{.ok = true, .damage = {}, .points = 1, .files = {}};
     for (const vault::DiskRoot& disk : disks) {
         const restore::RestoreOptions options{.format = plan.format};
@@ -95,7 +94,12 @@ Result<CheckReport> run_restore(vault::Vault& vault, const RestoreRequestPlan& p
         report.files.push_back(result.file.string());
         report.bytes_read += result.data_bytes;
     }
-    SP_TRY(write_definition(point, plan.to));
+    SP_TRY(write_configuration(configuration));
+    for (const RestoredFile& file : configuration.files) {
+        report.files.push_back(file.path.string());
+        report.bytes_read += file.content.size();
+    }
+    for (auto& damage : configuration.damage) report.damage.push_back(std::move(damage));
     report.ok = report.damage.empty();
     report.seconds = env::to_ms(clock.monotonic() - start) / 1000.0;
     return report;
@@ -107,7 +111,8 @@ Result<CheckReport> run_verify(vault::Vault& vault, const VerifyPlan& plan, cons
     SP_ASSIGN(const vault::Point point, find_point(vault, plan.point));
     std::vector<std::string> wanted;
     if (!plan.disk.empty()) wanted.push_back(plan.disk);
-    SP_ASSIGN(const auto disks, choose_disks(point, wanted));
+    const Roots roots = plan.against.empty() ? Roots::all : Roots::disks;
+    SP_ASSIGN(const auto disks, choose(point, roots, wanted));
     if (!plan.against.empty() && disks.size() != 1) {
         return fail(Errc::invalid, "verify.disk_needed",
                     "recovery point " + point.id + " has several disks",

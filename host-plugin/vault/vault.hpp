@@ -32,6 +32,12 @@ struct KeyMaterial {
 
 using PointId = std::string;  // UUIDv7, 32 lower-case hex digits
 
+/// Roots of things that are no disks (files of a VM's configuration) have names that begin with it.
+inline constexpr char attachment_mark = '@';
+[[nodiscard]] inline bool is_attachment(const std::string& root_name) {
+    return !root_name.empty() && root_name.front() == attachment_mark;
+}
+
 /// The root of one disk's block map at one point: a proof over every byte, zeros included.
 struct DiskRoot {
     std::string disk;  // name in the VM definition
@@ -44,8 +50,8 @@ struct DiskRoot {
 struct Point {
     PointId id;
     std::string vm_name;
-    std::string vm_uuid;  // may be empty (plain QEMU without uuid)
-    std::vector<DiskRoot> disks;
+    std::string vm_uuid;             // may be empty (plain QEMU without uuid)
+    std::vector<DiskRoot> disks;     // attachments too; all the same to check and gc
     Bytes document;                  // CBOR of the point's report and definition; see route/
     std::uint64_t object_bytes = 0;  // size of the point's object in the store; set by reading
 };

@@ -1,6 +1,7 @@
 #pragma once
 #include <optional>
 
+#include "serialization/configuration.hpp"
 #include "serialization/evidence.hpp"
 #include "serialization/fields.hpp"
 
@@ -105,6 +106,7 @@ struct PointReport {
     double transfer_s = 0;
     std::uint64_t stored_total = 0;  // chunks, map, index and point
     std::vector<DiskReport> disks;
+    std::vector<ConfigurationReport> configuration;
     std::vector<EvidenceReport> evidence;
     std::vector<Warning> warnings;
     template <class V, class S>
@@ -124,6 +126,7 @@ struct PointReport {
         v("transfer_s", s.transfer_s);
         v("stored_total", s.stored_total);
         v("disks", s.disks);
+        v("configuration", s.configuration);
         v("evidence", s.evidence);
         v("warnings", s.warnings);
     }

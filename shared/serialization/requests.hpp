@@ -209,6 +209,7 @@ struct RestoreRequest {
     std::string to;  // folder
     std::vector<std::string> disks;
     ImageFormat format = ImageFormat::qcow2;
+    bool configuration = true;  // domain.xml, nvram.fd, tpm/…
     template <class V, class S>
     static void fields(V& v, S& s) {
         v("vault", s.vault);
@@ -216,6 +217,7 @@ struct RestoreRequest {
         v("to", s.to);
         v("disks", s.disks);
         v("format", s.format);
+        v("configuration", s.configuration);
     }
 };
 

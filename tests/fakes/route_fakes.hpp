@@ -78,10 +78,10 @@ private:
 class FakeVm final : public hypervisor::Vm {
 public:
     FakeVm(Journal& journal, const env::Clock& clock, hypervisor::VmInfo info)
-        : journal_(journal), clock_(clock), info_(std::move(info)) {}
+        : told(std::move(info)), journal_(journal), clock_(clock) {}
     Result<hypervisor::VmInfo> inspect(const env::Deadline&) override {
         SP_TRY(journal_.call("vm.inspect"));
-        return info_;
+        return told;
     }
     Status remove_bitmaps(const std::map<std::string, std::vector<std::string>>&,
                           const env::Deadline&) override {
@@ -94,11 +94,16 @@ public:
         for (const auto& disk : plan.disks) disks.push_back(disk.name);
         return std::make_unique<FakeSnapshot>(journal_, clock_, std::move(disks));
     }
+    Result<hypervisor::Configuration> configuration(const env::Deadline&) override {
+        SP_TRY(journal_.call("vm.configuration"));
+        return configured;
+    }
+    hypervisor::VmInfo told;
+    hypervisor::Configuration configured;
 
 private:
     Journal& journal_;
     const env::Clock& clock_;
-    hypervisor::VmInfo info_;
 };
 
 class FakeKeeper final : public keeper::KeeperHandle {

@@ -74,6 +74,12 @@ TEST_CASE("route/backup: with every single step failing in turn, I1, I2 and the 
                 CHECK(report->level == serialization::Level::crash);
             }
         }
+        if (journal.failed() == "vm.configuration") {
+            // Nor does what lies beside the disks.
+            REQUIRE(report);
+            CHECK(report->warnings.size() == 2);
+            CHECK(report->configuration.size() == 2);
+        }
         if (!published && journal.called("snapshot.prepare")) {
             CHECK(journal.called("snapshot.end(failed)"));
         }
@@ -82,6 +88,48 @@ TEST_CASE("route/backup: with every single step failing in turn, I1, I2 and the 
             CHECK_FALSE(journal.called("keeper.done"));
     }
     CHECK(faults > 25);
+}
+
+TEST_CASE(
+    "route/backup: files of the configuration that are gone are named, and asked for in time") {
+    World world{-1};
+    world.vm.configured.definition = "<domain>now</domain>";
+    world.vm.configured.places = {{.path = world.folder->path() / "gone.fd"},
+                                  {.kind = serialization::ConfigurationKind::tpm,
+                                   .obstacle = "nobody knows",
+                                   .known = hypervisor::ConfigurationPlace::Known::perhaps}};
+    const auto report = world.back_up();
+    REQUIRE(report);
+    REQUIRE(report->configuration.size() == 3);
+    CHECK(report->configuration[0].bytes == world.vm.configured.definition.size());
+    CHECK_FALSE(report->configuration[1].taken);
+    CHECK(report->configuration[1].reason.find("gone.fd") != std::string::npos);
+    CHECK(report->configuration[2].reason == "nobody knows");
+    REQUIRE(report->warnings.size() == 1);  // of the one that the VM is known to have
+    CHECK(report->warnings[0].code == "configuration.not_taken");
+    CHECK(world.vault.held.at(0).disks.size() == 2);
+    // After the instant and the thaw, before the transfer.
+    CHECK(world.journal.at("guest.thaw(taken)") < world.journal.at("vm.configuration"));
+    CHECK(world.journal.at("vm.configuration") < world.journal.at("snapshot.open_exports"));
+}
+
+TEST_CASE("route/backup: files of the configuration become roots of the point") {
+    World world{-1};
+    const env::Path file = world.folder->path() / "vars.fd";
+    REQUIRE(env::write_durably(file, as_bytes("variables"), 0600, world.folder->path()));
+    world.vm.configured.places = {{.path = file}};
+    const auto report = world.back_up();
+    REQUIRE(report);
+    CHECK(report->warnings.empty());
+    REQUIRE(world.vault.held.at(0).disks.size() == 3);
+    CHECK(world.vault.held[0].disks[2].disk == "@nvram");
+    CHECK(report->disks.size() == 2);
+}
+
+TEST_CASE("route/backup: no disk may have the name of such a root") {
+    World world{-1};
+    world.vm.told.disks[0].name = "@nvram";
+    CHECK(world.back_up().error().id == "vault.disk_name");
 }
 
 TEST_CASE("route/backup: --require refuses before the transfer and keeps nothing") {

@@ -32,13 +32,27 @@ start_outside() {
     exit "$code"
 }
 
+# libvirt makes /var/log/swtpm, and swtpm's first start an authority for the certificates of its TPMs.
+make_swtpm_folders() {
+    authority=/var/lib/swtpm-localca
+    [ -d "$authority" ] || return 0
+    mkdir -p "$lab/all-logs/libvirt" "$lab/authority"
+    chown --reference="$authority" "$lab/authority"
+    chmod 0750 "$lab/authority"
+    mount --bind "$lab/authority" "$authority"
+    mount --bind "$lab/all-logs" /var/log
+}
+
 make_private_folders() {
     mount --make-rprivate /
-    mkdir -p "$lab/etc/qemu" "$lab/lib/qemu" "$lab/log/qemu" "$lab/cache/qemu" "$lab/work" "$lab/run"
+    mkdir -p "$lab/etc/qemu" "$lab/lib/qemu" "$lab/log/qemu" "$lab/cache/qemu" "$lab/work" "$lab/run" \
+        "$lab/tmp"
+    chmod 1777 "$lab/tmp"
     chmod 0711 "$lab" "$lab/work"
     # QEMU's user must reach its folders; below them libvirt sets the owners.
     chmod 0755 "$lab/run" "$lab/lib" "$lab/log" "$lab/cache"
     mount --bind "$lab/run" /run
+    make_swtpm_folders
     for pair in etc:/etc/libvirt lib:/var/lib/libvirt log:/var/log/libvirt cache:/var/cache/libvirt; do
         [ -d "${pair#*:}" ] || skip "${pair#*:} does not exist: is libvirt installed whole?"
         mount --bind "$lab/${pair%%:*}" "${pair#*:}"
@@ -73,6 +87,7 @@ unix_sock_rw_perms = "0700"
 END
     cat >"$lab/libvirtd.sh" <<END
 #!/bin/sh
+export TMPDIR="$lab/tmp"  # of swtpm's user, too
 exec libvirtd --config /etc/libvirt/libvirtd.conf --pid-file /run/libvirtd.pid >>"$lab/libvirtd.log" 2>&1
 END
     chmod 0755 "$lab/libvirtd.sh"

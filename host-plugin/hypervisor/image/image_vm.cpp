@@ -94,6 +94,18 @@ Result<std::unique_ptr<Snapshot>> ImageVm::plan_snapshot(const SnapshotPlan& pla
         std::make_unique<ImageSnapshot>(std::move(order), std::move(disks), clock_)};
 }
 
+Result<Configuration> ImageVm::configuration(const env::Deadline&) {
+    Configuration configuration;
+    for (const auto kind :
+         {serialization::ConfigurationKind::nvram, serialization::ConfigurationKind::tpm}) {
+        configuration.places.push_back({.kind = kind,
+                                        .obstacle = "--image names disks alone; whether the VM has "
+                                                    "this is not known",
+                                        .known = ConfigurationPlace::Known::perhaps});
+    }
+    return configuration;
+}
+
 }  // namespace image
 
 Result<std::unique_ptr<Vm>> open_image_vm(const std::string& label, std::vector<ImageDisk> disks,

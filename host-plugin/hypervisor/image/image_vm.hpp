@@ -24,6 +24,8 @@ public:
                           const env::Deadline& deadline) override;
     /// Of what inspect() saw last: whatever changed since is found by the snapshot.
     Result<std::unique_ptr<Snapshot>> plan_snapshot(const SnapshotPlan& plan) override;
+    /// Nothing is known: who knows the VM (libvirt) tells it instead.
+    Result<Configuration> configuration(const env::Deadline& deadline) override;
 
 private:
     [[nodiscard]] Result<KnownDisk> look(const ImageDisk& disk,

@@ -1,10 +1,10 @@
 #include "hypervisor/libvirt/domain_xml.hpp"
 
-#include <tinyxml2.h>
-
 #include <algorithm>
 #include <charconv>
 #include <string_view>
+
+#include "hypervisor/libvirt/xml.hpp"
 
 namespace stillpoint::hypervisor::libvirt {
 namespace {
@@ -15,19 +15,8 @@ using tinyxml2::XMLElement;
 constexpr std::string_view guest_port = "org.stillpoint.guest.0";
 constexpr int backing_layers_max = 200;  // QEMU's own practical limit is far below
 
-std::string attribute(const XMLElement* element, const char* name) {
-    const char* value = element == nullptr ? nullptr : element->Attribute(name);
-    return value == nullptr ? "" : value;
-}
-
-std::string child_text(const XMLElement* parent, const char* name) {
-    const XMLElement* child = parent->FirstChildElement(name);
-    const char* text = child == nullptr ? nullptr : child->GetText();
-    return text == nullptr ? "" : text;
-}
-
 bool has_child(const XMLElement* element, const char* name) {
-    return element != nullptr && element->FirstChildElement(name) != nullptr;
+    return child(element, name) != nullptr;
 }
 
 template <class Int>
@@ -109,21 +98,6 @@ std::optional<env::Peer> read_qemu_user(const XMLElement* root) {
     return std::nullopt;
 }
 
-tl::unexpected<Error> not_a_domain(const XMLDocument& document) {
-    const std::string why = document.Error() ? document.ErrorStr() : "no <domain> with <devices>";
-    return fail(Errc::corrupt, "libvirt.xml", "libvirt's domain XML cannot be read: " + why);
-}
-
-Status load(XMLDocument& document, const std::string& xml) {
-    document.Parse(xml.data(), xml.size());
-    const XMLElement* root = document.Error() ? nullptr : document.RootElement();
-    if (root == nullptr || std::string_view{root->Name()} != "domain" ||
-        root->FirstChildElement("devices") == nullptr) {
-        return not_a_domain(document);
-    }
-    return {};
-}
-
 bool names_all_disks(const DomainXml& whole, const DomainXml& part) {
     return std::all_of(part.disks.begin(), part.disks.end(), [&](const DomainDisk& wanted) {
         return std::any_of(whole.disks.begin(), whole.disks.end(), [&](const DomainDisk& disk) {
@@ -136,7 +110,7 @@ bool names_all_disks(const DomainXml& whole, const DomainXml& part) {
 
 Result<DomainXml> parse_domain(const std::string& xml) {
     XMLDocument document;
-    SP_TRY(load(document, xml));
+    SP_TRY(load_domain(document, xml));
     const XMLElement* root = document.RootElement();
     const XMLElement* devices = root->FirstChildElement("devices");
     DomainXml domain;
@@ -156,7 +130,7 @@ Result<std::string> definition_from(const std::string& live, const std::string& 
     SP_ASSIGN(const DomainXml inactive_domain, parse_domain(inactive));
     if (names_all_disks(inactive_domain, live_domain)) return inactive;
     XMLDocument document;
-    SP_TRY(load(document, live));
+    SP_TRY(load_domain(document, live));
     XMLElement* devices = document.RootElement()->FirstChildElement("devices");
     for (XMLElement* disk = devices->FirstChildElement("disk"); disk != nullptr;
          disk = disk->NextSiblingElement("disk")) {

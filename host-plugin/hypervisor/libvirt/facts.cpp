@@ -8,12 +8,6 @@
 namespace stillpoint::hypervisor::libvirt {
 namespace {
 
-Result<std::string> xml_of(virDomainPtr domain, unsigned flags) {
-    const Text xml{virDomainGetXMLDesc(domain, flags)};
-    if (!xml) return fail(last_error("read the domain XML"));
-    return std::string{xml.get()};
-}
-
 VmState our_state(int state) {
     switch (state) {
         case VIR_DOMAIN_RUNNING:
@@ -84,6 +78,12 @@ const Node* Facts::active_node(const std::string& disk_name) const {
     const DomainDisk* found = disk(disk_name);
     if (found == nullptr || found->layer_indexes.empty()) return nullptr;
     return find_layer(nodes, found->layer_indexes.front());
+}
+
+Result<std::string> xml_of(virDomainPtr domain, unsigned flags) {
+    const Text xml{virDomainGetXMLDesc(domain, flags)};
+    if (!xml) return fail(last_error("read the domain XML"));
+    return std::string{xml.get()};
 }
 
 bool is_active(const Facts& facts) {

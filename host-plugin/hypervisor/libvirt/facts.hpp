@@ -22,6 +22,10 @@ struct Facts {
     [[nodiscard]] const Node* active_node(const std::string& disk_name) const;
 };
 
+/// @param flags virDomainXMLFlags, never VIR_DOMAIN_XML_SECURE: secrets are not ours to keep
+/// @errors as libvirt's. Blocks: call on a lane
+[[nodiscard]] Result<std::string> xml_of(virDomainPtr domain, unsigned flags);
+
 /// Blocks: call on a lane. Changes nothing. Of a VM that is off the disks' sizes and bitmaps are
 /// not told: their images know them.
 [[nodiscard]] Result<Facts> read_facts(virDomainPtr domain);

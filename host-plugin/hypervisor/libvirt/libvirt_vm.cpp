@@ -1,6 +1,7 @@
 #include "hypervisor/libvirt/libvirt_vm.hpp"
 
 #include "hypervisor/libvirt/checkpoints.hpp"
+#include "hypervisor/libvirt/configuration.hpp"
 #include "hypervisor/libvirt/facts.hpp"
 #include "hypervisor/libvirt/libvirt_snapshot.hpp"
 #include "hypervisor/libvirt/powered_off.hpp"
@@ -91,6 +92,14 @@ Result<std::unique_ptr<Snapshot>> LibvirtVm::plan_snapshot(const SnapshotPlan& p
     SP_ASSIGN(auto snapshot,
               LibvirtSnapshot::plan(connection_, domain_, with_possible_bitmaps(plan), clock_));
     return snapshot;
+}
+
+Result<Configuration> LibvirtVm::configuration(const env::Deadline& deadline) {
+    return connection_->call<Configuration>(
+        deadline, "read the VM's configuration",
+        [domain = domain_, uri = connection_->uri()](virConnectPtr) {
+            return read_configuration(domain.get(), uri);
+        });
 }
 
 }  // namespace libvirt

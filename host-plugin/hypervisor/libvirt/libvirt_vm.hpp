@@ -23,6 +23,7 @@ public:
                           const env::Deadline& deadline) override;
     /// @errors unsupported, id "libvirt.remote": the daemon is on another machine · invalid
     Result<std::unique_ptr<Snapshot>> plan_snapshot(const SnapshotPlan& plan) override;
+    Result<Configuration> configuration(const env::Deadline& deadline) override;
 
 private:
     Result<VmInfo> inspect_images(const Facts& facts, const env::Deadline& deadline);

@@ -101,11 +101,38 @@ Result<bool> has_iothreads(QmpClient& client, const env::Deadline& deadline) {
     return threads && !elements(*threads).empty();
 }
 
-}  // namespace
+/// Only the machine itself has flash, never a -device.
+Result<bool> is_flash_chip(QmpClient& client, const DeviceFacts& device,
+                           const env::Deadline& deadline) {
+    const bool of_the_machine = device.device_path.starts_with("/machine/") &&
+                                !device.device_path.starts_with("/machine/peripheral");
+    if (!of_the_machine) return false;
+    SP_ASSIGN(const Value type, ask_property(client, device.device_path, "type", deadline));
+    return text_of(type).starts_with("cfi.pflash");
+}
 
-Result<std::vector<DeviceFacts>> ask_devices(QmpClient& client, const env::Deadline& deadline) {
+enum class Chosen { disks, flash_chips };
+
+Result<std::vector<DeviceFacts>> choose(QmpClient& client, Chosen chosen,
+                                        const env::Deadline& deadline) {
     SP_ASSIGN(const BlockAnswers answers, ask_blocks(client, deadline));
     SP_ASSIGN(auto devices, read_devices(answers));
+    std::vector<DeviceFacts> found;
+    for (DeviceFacts& device : devices) {
+        SP_ASSIGN(const bool flash, is_flash_chip(client, device, deadline));
+        if (flash == (chosen == Chosen::flash_chips)) found.push_back(std::move(device));
+    }
+    return found;
+}
+
+}  // namespace
+
+Result<std::vector<DeviceFacts>> ask_flash_chips(QmpClient& client, const env::Deadline& deadline) {
+    return choose(client, Chosen::flash_chips, deadline);
+}
+
+Result<std::vector<DeviceFacts>> ask_devices(QmpClient& client, const env::Deadline& deadline) {
+    SP_ASSIGN(auto devices, choose(client, Chosen::disks, deadline));
     SP_ASSIGN(const bool threads, has_iothreads(client, deadline));
     for (DeviceFacts& device : devices) {
         if (device.device_path.empty()) continue;

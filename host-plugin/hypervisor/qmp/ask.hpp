@@ -21,9 +21,12 @@ namespace stillpoint::hypervisor::qmp {
 [[nodiscard]] Result<std::set<std::string>> ask_node_names(QmpClient& client,
                                                            const env::Deadline& deadline);
 /// ask_blocks and read_devices, then what each device says: device_path is emptied where there is
-/// no settable `drive`, iothread is filled in.
+/// no settable `drive`, iothread is filled in. Flash chips are no disks.
 [[nodiscard]] Result<std::vector<DeviceFacts>> ask_devices(QmpClient& client,
                                                            const env::Deadline& deadline);
+/// The machine's flash chips, which hold its firmware and the firmware's variables.
+[[nodiscard]] Result<std::vector<DeviceFacts>> ask_flash_chips(QmpClient& client,
+                                                               const env::Deadline& deadline);
 /// @return query-status' "status"; "none" for a storage daemon
 [[nodiscard]] Result<std::string> ask_run_state(QmpClient& client, const env::Deadline& deadline);
 /// Summed over all devices.

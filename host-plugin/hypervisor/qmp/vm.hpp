@@ -23,6 +23,8 @@ public:
     Status remove_bitmaps(const std::map<std::string, std::vector<std::string>>& by_disk,
                           const env::Deadline& deadline) override;
     Result<std::unique_ptr<Snapshot>> plan_snapshot(const SnapshotPlan& plan) override;
+    /// The images of flash chips that the guest may write, and that there is a TPM.
+    Result<Configuration> configuration(const env::Deadline& deadline) override;
     [[nodiscard]] Version version() const { return monitor_.version; }
     /// For snapshots planned from now on.
     void choose_mode(ModeChoice choice) { choice_ = choice; }
@@ -31,6 +33,7 @@ private:
     Result<DiskInfo> disk_info(const DeviceFacts& device, const env::Deadline& deadline);
     [[nodiscard]] std::string canonical(const std::string& filename) const;
     Result<std::string> definition(const env::Deadline& deadline);
+    [[nodiscard]] ConfigurationPlace flash_place(const DeviceFacts& chip) const;
 
     std::shared_ptr<QmpClient> client_;
     Monitor monitor_;
@@ -38,6 +41,9 @@ private:
     const env::Clock& clock_;
     ModeChoice choice_ = ModeChoice::safest;
 };
+
+/// What QEMU says about the VM's TPM. Pure. @param answer of query-tpm; null: no such command
+[[nodiscard]] std::vector<ConfigurationPlace> tpm_places(const serialization::Value& answer);
 
 /// The host's unix socket behind the VM's virtio-serial port of this name; empty: none.
 [[nodiscard]] Result<std::string> find_guest_channel(QmpClient& client, const std::string& port,
