@@ -23,7 +23,8 @@ Result<JobResult> handle_vault_check(const Value& document, const JobContext& co
     SP_ASSIGN(const auto request,
               from_value<serialization::VaultCheckRequest>(document, "vault.check"));
     const env::Nanoseconds start = context.clock.monotonic();
-    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
+    SP_ASSIGN(const OpenVault open,
+              open_vault_for(request.vault, context.secret, context.clock, store_watch(context)));
     const auto progress = [&](std::uint64_t done, std::uint64_t total) {
         context.reporter.progress(
             {.phase = "check", .disk = {}, .done = done, .total = total, .text = {}});
@@ -50,7 +51,8 @@ Result<JobResult> handle_vault_check(const Value& document, const JobContext& co
 Result<JobResult> handle_vault_stats(const Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request,
               from_value<serialization::VaultStatsRequest>(document, "vault.stats"));
-    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
+    SP_ASSIGN(const OpenVault open,
+              open_vault_for(request.vault, context.secret, context.clock, store_watch(context)));
     SP_ASSIGN(const vault::Stats stats, open.vault->stats());
     return JobResult{exit_done, Map{{"points", stats.points},
                                     {"packs", stats.packs},
