@@ -27,7 +27,8 @@ JobResult checked(const serialization::CheckReport& report) {
 
 Result<JobResult> handle_points(const Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request, from_value<serialization::PointsRequest>(document, "points"));
-    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
+    SP_ASSIGN(const OpenVault open,
+              open_vault_for(request.vault, context.secret, context.clock, store_watch(context)));
     SP_ASSIGN(const auto points, route::points_of(*open.vault, request.vm));
     serialization::Array list;
     for (const vault::Point& point : points) {
@@ -40,7 +41,8 @@ Result<JobResult> handle_points(const Value& document, const JobContext& context
 Result<JobResult> handle_points_diff(const Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request,
               from_value<serialization::PointsDiffRequest>(document, "points.diff"));
-    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
+    SP_ASSIGN(const OpenVault open,
+              open_vault_for(request.vault, context.secret, context.clock, store_watch(context)));
     SP_ASSIGN(
         const auto report,
         route::diff_points(
@@ -51,7 +53,8 @@ Result<JobResult> handle_points_diff(const Value& document, const JobContext& co
 
 Result<JobResult> handle_show(const Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request, from_value<serialization::ShowRequest>(document, "show"));
-    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
+    SP_ASSIGN(const OpenVault open,
+              open_vault_for(request.vault, context.secret, context.clock, store_watch(context)));
     SP_ASSIGN(const vault::Point point, route::find_point(*open.vault, request.point));
     SP_ASSIGN(Value described, describe(point));
     return JobResult{exit_done, std::move(described)};
@@ -59,7 +62,8 @@ Result<JobResult> handle_show(const Value& document, const JobContext& context) 
 
 Result<JobResult> handle_restore(const Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request, from_value<serialization::RestoreRequest>(document, "restore"));
-    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
+    SP_ASSIGN(const OpenVault open,
+              open_vault_for(request.vault, context.secret, context.clock, store_watch(context)));
     const auto format = request.format == serialization::ImageFormat::raw ? restore::Format::raw
                                                                           : restore::Format::qcow2;
     const auto configuration =

@@ -33,7 +33,8 @@ Result<JobResult> handle_vault_check(const Value& document, const JobContext& co
     SP_ASSIGN(const auto request,
               from_value<serialization::VaultCheckRequest>(document, "vault.check"));
     const env::Nanoseconds start = context.clock.monotonic();
-    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
+    SP_ASSIGN(const OpenVault open,
+              open_vault_for(request.vault, context.secret, context.clock, store_watch(context)));
     const auto progress = [&](std::uint64_t done, std::uint64_t total) {
         context.reporter.progress(
             {.phase = "check", .disk = {}, .done = done, .total = total, .text = {}});
@@ -60,7 +61,8 @@ Result<JobResult> handle_vault_check(const Value& document, const JobContext& co
 Result<JobResult> handle_vault_stats(const Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request,
               from_value<serialization::VaultStatsRequest>(document, "vault.stats"));
-    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
+    SP_ASSIGN(const OpenVault open,
+              open_vault_for(request.vault, context.secret, context.clock, store_watch(context)));
     vault::StatsRequest wanted{.read_maps = request.read_maps, .forget = {}};
     for (const std::string& name : request.forget) {
         SP_ASSIGN(const vault::Point point, route::find_point(*open.vault, name));

@@ -152,7 +152,7 @@ Result<FileLock> FileLock::take(const Path& path) {
         }
         return fail(os_error("lock " + path.string(), errno));
     }
-    return FileLock{std::move(fd)};
+    return FileLock{std::move(fd), path};
 }
 
 Result<TemporaryFolder> TemporaryFolder::create(const Path& parent, const std::string& prefix) {

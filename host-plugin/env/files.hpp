@@ -50,10 +50,12 @@ class FileLock {
 public:
     /// @errors busy, id "lock.held": somebody else holds it (not waited for)
     static Result<FileLock> take(const Path& path);
+    [[nodiscard]] const Path& path() const { return path_; }
 
 private:
-    explicit FileLock(UniqueFd fd) : fd_(std::move(fd)) {}
+    FileLock(UniqueFd fd, Path path) : fd_(std::move(fd)), path_(std::move(path)) {}
     UniqueFd fd_;
+    Path path_;
 };
 
 /// A private folder, 0700, removed with its content by the destructor.

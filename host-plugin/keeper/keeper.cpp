@@ -26,6 +26,10 @@ constexpr Nanoseconds kill_budget =
                               // not in an uninterruptible system call
 constexpr Nanoseconds attempt_min = std::chrono::seconds{1};
 constexpr Nanoseconds pause_between = std::chrono::milliseconds{100};
+constexpr Nanoseconds late_pause_min = std::chrono::seconds{1};
+// Long: a call to a daemon that is stopped cannot be taken back, but is answered when it goes on.
+constexpr Nanoseconds late_attempt_max = std::chrono::minutes{10};
+static_assert(late_pause_min < late_pause_max && late_pause_max < clean_up_budget);
 
 enum class Ending { done, owner_gone, owner_hangs };
 
@@ -41,7 +45,8 @@ private:
     std::optional<Ending> obey(const std::string& line);
     bool watch(const Value& document);
     void kill_owner();
-    Status clean_up(const Deadline& deadline);
+    Status clean_up(const Deadline& promised, const Deadline& last);
+    Status attempt(const Deadline& promised, const Deadline& last);
     void note(const std::string& text) const;
 
     env::UnixSocket pipe_;
@@ -50,7 +55,9 @@ private:
     LineReader lines_;
     std::optional<Value> document_;  // empty: nothing to clean up yet
     env::Path job_folder_;
+    env::Path vm_lock_;
     Nanoseconds stall_ = stall_default;
+    Nanoseconds patience_ = patience_default;
     std::optional<env::ProcessWatch> owner_;  // empty: unknown, the pipe must tell
 };
 
@@ -59,13 +66,20 @@ void Keeper::note(const std::string& text) const {
     std::fflush(stderr);
 }
 
+// @return a member in milliseconds, at most a day; `otherwise` where there is none
+Nanoseconds time_in(const Value& document, const char* member, Nanoseconds otherwise) {
+    const auto ms = document.integer_or(member, 0);
+    if (ms <= 0) return otherwise;
+    constexpr std::int64_t day_ms = 86'400'000;
+    return std::chrono::milliseconds{std::min(ms, day_ms)};
+}
+
 bool Keeper::watch(const Value& document) {
     if (document.map() == nullptr) return false;
     document_ = document;
-    stall_ = stall_default;
-    if (const auto ms = document.integer_or("stall_ms", 0); ms > 0) {
-        stall_ = std::chrono::milliseconds{std::min<std::int64_t>(ms, 3'600'000)};
-    }
+    stall_ = time_in(document, "stall_ms", stall_default);
+    patience_ = time_in(document, "patience_ms", patience_default);
+    vm_lock_ = document.text_or("vm_lock");
     // Whoever we may have to kill must be who started us; a number in a document proves nothing.
     const auto owner_pid = document.integer_or("owner_pid", 0);
     if (!owner_ && owner_pid == env::starter_pid()) {
@@ -144,27 +158,47 @@ void Keeper::kill_owner() {
     if (!owner_->ended(Deadline{clock_, kill_budget})) note("owner does not end");
 }
 
-Status Keeper::clean_up(const Deadline& deadline) {
-    while (true) {
+// The job is tied to this session by its names; the lock keeps a newer one from beginning between
+// a late look at it and its end.
+Status Keeper::attempt(const Deadline& promised, const Deadline& last) {
+    if (!promised.passed()) {
         // One hanging attempt must leave time for another.
         const Nanoseconds budget =
-            std::max(deadline.left() / 2, std::min(attempt_min, deadline.left()));
-        Status status = clean_up_(*document_, Deadline{clock_, budget});
+            std::max(promised.left() / 2, std::min(attempt_min, promised.left()));
+        return clean_up_(*document_, Deadline{clock_, budget});
+    }
+    const Deadline budget = last.at_most(late_attempt_max);
+    if (vm_lock_.empty()) return clean_up_(*document_, budget);
+    const auto lock = env::FileLock::take(vm_lock_);
+    // Without its folder nobody locks: whoever begins a backup makes it first.
+    if (!lock && lock.error().code == Errc::busy) return fail(lock.error());
+    return clean_up_(*document_, budget);
+}
+
+Status Keeper::clean_up(const Deadline& promised, const Deadline& last) {
+    std::string told;
+    Nanoseconds late_pause = late_pause_min;
+    while (true) {
+        Status status = attempt(promised, last);
         if (status) return status;
-        note("clean-up failed: " + status.error().text);
-        if (deadline.left() < pause_between) return status;
-        (void)env::pause(pause_between, {});
+        if (told != status.error().text) note("clean-up failed: " + status.error().text);
+        told = status.error().text;
+        if (last.left() < pause_between) return status;
+        const bool late = promised.left() < pause_between;
+        (void)env::pause(late ? late_pause : pause_between, {});
+        if (late) late_pause = std::min(2 * late_pause, late_pause_max);
     }
 }
 
 int Keeper::run() {
     const Ending ending = listen();
     if (ending == Ending::done || !document_) return EXIT_SUCCESS;
-    const Deadline deadline{clock_, clean_up_budget};
+    const Deadline promised{clock_, std::min(clean_up_budget, patience_)};
+    const Deadline last{clock_, patience_};
     (void)pipe_.release();  // an owner that lives must notice at its next beat
     if (ending == Ending::owner_hangs) kill_owner();
     note("owner is gone: cleaning up");
-    if (!clean_up(deadline)) {
+    if (!clean_up(promised, last)) {
         note("gave up; something is left");
         return EXIT_FAILURE;
     }

@@ -12,7 +12,8 @@
 namespace stillpoint::keeper {
 
 /// What the owner tells its keeper on the pipe, as JSON lines:
-/// {"watch": {…snapshot's keeper_document…, "owner_pid": n, "job_folder": "…", "stall_ms": n}}
+/// {"watch": {…snapshot's keeper_document…, "owner_pid": n, "job_folder": "…", "vm_lock": "…",
+///            "stall_ms": n, "patience_ms": n}}
 ///                a later one replaces the earlier; answered by {"watching": true}
 /// {"alive": n}   at least every heartbeat_interval
 /// {"done": true} everything was ended by the owner: the keeper leaves without doing anything
@@ -23,14 +24,25 @@ inline constexpr env::Nanoseconds heartbeat_interval = std::chrono::seconds{1};
 inline constexpr mode_t job_folder_mode = 0711;
 /// An owner silent for that long hangs (a document's "stall_ms" sets another).
 inline constexpr env::Nanoseconds stall_default = 3 * heartbeat_interval;
-/// From the owner's death to the end of the last attempt (I6: nothing left 10 s later; the rest is
-/// for the folder and for noticing).
+/// From the owner's death to when it should be done (I6: nothing left 10 s later; the rest is for
+/// the folder and for noticing). An owner that lives waits no longer for its keeper.
 inline constexpr env::Nanoseconds clean_up_budget = std::chrono::seconds{9};
+/// What the keeper goes on for when that was not enough, because libvirtd is restarted or QEMU
+/// hangs (a document's "patience_ms" sets another): a day, in which somebody should have looked.
+inline constexpr env::Nanoseconds patience_default = std::chrono::hours{24};
+/// Between two late attempts, at most: ten seconds after libvirtd's return nothing is left.
+inline constexpr env::Nanoseconds late_pause_max = std::chrono::seconds{5};
 inline constexpr std::size_t line_bytes_max = 1u << 20;  // a VM with 1,000 disks stays below
 
+/// What an owner knows of its keeper when it has waited long enough.
+enum class Farewell {
+    cleaned_up,
+    failed,   // something is left, and nobody tries any more
+    goes_on,  // and tells in the job folder's keeper.log how
+};
+
 /// The owner's end. Spawned before any job exists; if it dies the backup aborts.
-/// Destroyed without done(), it lets the keeper clean up and waits for it (clean_up_budget and a
-/// bit); the owner is not killed for that.
+/// Destroyed without done(), it hands over; the owner is not killed for that.
 /// @threads beat() any; others one at a time
 class KeeperHandle {
 public:
@@ -43,6 +55,9 @@ public:
     virtual Status beat() = 0;
     /// The owner cleaned up itself. Waits for the keeper's end.
     virtual Status done() = 0;
+    /// Leaves to the keeper what the owner could not end, and waits for it as long as I6 promises
+    /// (clean_up_budget and a bit). The last call.
+    virtual Farewell hand_over() = 0;
     [[nodiscard]] virtual pid_t pid() const = 0;
 };
 
@@ -51,14 +66,15 @@ public:
 [[nodiscard]] Result<std::unique_ptr<KeeperHandle>> spawn_keeper(const env::Path& executable,
                                                                  const env::Clock& clock);
 
-/// Ends one session as its driver knows how; given by the composition root. Called again, with
-/// shorter deadlines, until it succeeds or clean_up_budget is over.
+/// Ends one session as its driver knows how, and nothing else; given by the composition root.
+/// Called again until it succeeds or the keeper's patience is over.
 using CleanUp = std::function<Status(const serialization::Value& document, const env::Deadline&)>;
 
 /// The keeper's main loop: reads the pipe until done, end of file, or a missed heartbeat; then
-/// kills a hung owner, cleans up and removes the job folder. What it does is told on stderr, from
-/// the first watch on in job_folder/keeper.log (which stays, with the folder, where cleaning up
-/// failed).
+/// kills a hung owner, cleans up and removes the job folder. After clean_up_budget it tries only
+/// while no newer backup holds "vm_lock": that one ends the dead one's job itself. What it does is
+/// told on stderr, from the first watch on in job_folder/keeper.log (which stays, with the folder,
+/// where cleaning up failed).
 /// @return exit code: 0 done or cleaned up, 1 something was left
 [[nodiscard]] int run_keeper(int pipe_fd, const CleanUp& clean_up, const env::Clock& clock);
 

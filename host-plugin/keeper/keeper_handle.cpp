@@ -33,6 +33,7 @@ public:
     Status watch(const Value& document) override;
     Status beat() override;
     Status done() override;
+    Farewell hand_over() override;
     [[nodiscard]] pid_t pid() const override { return pid_; }
 
 private:
@@ -103,12 +104,18 @@ Status ProcessKeeper::done() {
     return {};
 }
 
-ProcessKeeper::~ProcessKeeper() {
-    if (ended_) return;
+Farewell ProcessKeeper::hand_over() {
+    ended_ = true;
     (void)socket_.release();  // closes: the keeper sees the end of the pipe
-    // Only reaped: whether it succeeded is told in its log, and nobody is left to hear it here.
-    (void)child_.wait(Deadline{clock_, farewell_budget});
+    const auto status = child_.wait(Deadline{clock_, farewell_budget});
+    if (status) return *status == 0 ? Farewell::cleaned_up : Farewell::failed;
     child_.release();  // one that needs longer is not killed in the middle of its work
+    return Farewell::goes_on;
+}
+
+ProcessKeeper::~ProcessKeeper() {
+    // Whether it succeeds is told in its log; nobody is left to hear it here.
+    if (!ended_) (void)hand_over();
 }
 
 }  // namespace

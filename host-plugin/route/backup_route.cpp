@@ -22,7 +22,7 @@ public:
         SP_ASSIGN(const env::FileLock lock, lock_vm(options_.run_folder, vm));
         SP_TRY(decide(vm));
         SP_ASSIGN(auto session,
-                  BackupSession::open(services_, options_, decisions_, point_.id, cancel_));
+                  BackupSession::open(services_, options_, {decisions_, point_.id, lock}, cancel_));
         auto captured = capture(vm, *session);
         auto published = captured ? ship(*session) : Status{fail(captured.error())};
         if (!published) published = fail(session->snapshot().explain(published.error()));
@@ -231,7 +231,6 @@ private:
 
     /// The point is durable: what fails now is for the next run to tidy, and for this one to say.
     void warn_late(const Error& error) {
-        log(Severity::warning, "ending the snapshot: " + error.text);
         document_.warnings.push_back({error.id, "ending the snapshot: " + error.text});
     }
 

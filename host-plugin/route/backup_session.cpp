@@ -26,7 +26,8 @@ Result<env::FileLock> lock_vm(const env::Path& run_folder, const hypervisor::VmI
     auto lock = env::FileLock::take(run_folder / ("vm-" + key + ".lock"));
     if (!lock && lock.error().code == Errc::busy) {
         return fail(Errc::busy, "backup.running",
-                    "another backup of VM " + vm.name + " is running on this host",
+                    "another backup of VM " + vm.name +
+                        ", or the clean-up after one, is running on this host",
                     "wait until it has finished");
     }
     return lock;
@@ -34,11 +35,10 @@ Result<env::FileLock> lock_vm(const env::Path& run_folder, const hypervisor::VmI
 
 Result<std::unique_ptr<BackupSession>> BackupSession::open(const BackupServices& services,
                                                            const BackupOptions& options,
-                                                           const Decisions& decisions,
-                                                           const vault::PointId& point_id,
+                                                           const SessionPlan& plan,
                                                            const env::CancelToken& cancel) {
     std::unique_ptr<BackupSession> session{new BackupSession{services, options, cancel}};
-    SP_TRY(session->start(decisions, point_id));
+    SP_TRY(session->start(plan));
     return session;
 }
 
@@ -46,15 +46,15 @@ BackupSession::BackupSession(const BackupServices& services, const BackupOptions
                              const env::CancelToken& cancel)
     : services_(services), options_(options), cancel_(cancel) {}
 
-Status BackupSession::start(const Decisions& decisions, const vault::PointId& point_id) {
+Status BackupSession::start(const SessionPlan& session) {
     SP_ASSIGN(keeper_, services_.spawn_keeper());
     // The random half of the id names the job: sockets below it must stay short (sun_path).
-    folder_ = options_.jobs_folder / point_id.substr(point_id.size() / 2);
+    folder_ = options_.jobs_folder / session.point_id.substr(session.point_id.size() / 2);
     hypervisor::SnapshotPlan plan{.disks = {},
                                   .job_folder = folder_,
-                                  .point_id = point_id,
+                                  .point_id = session.point_id,
                                   .scratch_budget = options_.scratch_budget};
-    for (const DiskDecision& disk : decisions.disks) {
+    for (const DiskDecision& disk : session.decisions.disks) {
         plan.disks.push_back({disk.disk.name, disk.parent_bitmap, disk.new_bitmap});
     }
     SP_ASSIGN(snapshot_, services_.vm.plan_snapshot(plan));
@@ -62,6 +62,7 @@ Status BackupSession::start(const Decisions& decisions, const vault::PointId& po
     if (serialization::Map* members = document.map()) {
         (*members)["owner_pid"] = static_cast<std::int64_t>(::getpid());
         (*members)["job_folder"] = folder_.string();
+        (*members)["vm_lock"] = session.lock.path().string();
     }
     SP_TRY(keeper_->watch(document));
     // Not before somebody would remove it after a kill -9. The keeper has made it already.
@@ -90,12 +91,26 @@ Status BackupSession::end(hypervisor::Snapshot::Outcome outcome) {
     Status ended = snapshot_->end(outcome, {services_.clock, options_.end_budget});
     snapshot_.reset();
     heart_ = {};
-    if (!ended) {
-        // Left to the keeper: it sees our end of the pipe close and tries on its own.
-        keeper_.reset();
-        return ended;
+    return ended ? dismiss() : Status{fail(hand_over(ended.error()))};
+}
+
+Error BackupSession::hand_over(Error error) {
+    const std::string who = "its keeper (process " + std::to_string(keeper_->pid()) + ")";
+    const std::string log = ": see " + (folder_ / "keeper.log").string();
+    switch (keeper_->hand_over()) {
+        case keeper::Farewell::cleaned_up:
+            error.text += "; " + who + " has ended it";
+            break;
+        case keeper::Farewell::failed:
+            error.text += "; " + who + " failed as well" + log;
+            break;
+        case keeper::Farewell::goes_on:
+            error.text += "; " + who + " goes on trying" + log;
+            break;
     }
-    return dismiss();
+    keeper_.reset();
+    services_.reporter.log(Severity::warning, "ending the snapshot: " + error.text);
+    return error;
 }
 
 Status BackupSession::dismiss() {

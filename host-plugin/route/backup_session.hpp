@@ -18,6 +18,13 @@ namespace stillpoint::route {
 [[nodiscard]] Result<env::FileLock> lock_vm(const env::Path& run_folder,
                                             const hypervisor::VmInfo& vm);
 
+/// What a session is about.
+struct SessionPlan {
+    const Decisions& decisions;
+    const vault::PointId& point_id;
+    const env::FileLock& lock;  // of the VM
+};
+
 /// The job folder, the planned snapshot and its keeper. The keeper is told what to end before
 /// anything exists that would have to be ended. @threads one at a time
 class BackupSession {
@@ -25,15 +32,15 @@ public:
     /// @param cancel cancelled by the session when the keeper dies: a backup without one must stop
     static Result<std::unique_ptr<BackupSession>> open(const BackupServices& services,
                                                        const BackupOptions& options,
-                                                       const Decisions& decisions,
-                                                       const vault::PointId& point_id,
+                                                       const SessionPlan& plan,
                                                        const env::CancelToken& cancel);
     BackupSession(const BackupSession&) = delete;
     BackupSession& operator=(const BackupSession&) = delete;
     ~BackupSession();
 
     [[nodiscard]] hypervisor::Snapshot& snapshot() { return *snapshot_; }
-    /// Ends the snapshot, dismisses the keeper, removes the job folder.
+    /// Ends the snapshot, dismisses the keeper, removes the job folder. What fails is logged, left
+    /// to the keeper, and waited for as long as I6 promises.
     Status end(hypervisor::Snapshot::Outcome outcome);
     /// The error to report: the keeper's death when that is what cancelled the work.
     [[nodiscard]] Error cause(Error error);
@@ -41,8 +48,9 @@ public:
 private:
     BackupSession(const BackupServices& services, const BackupOptions& options,
                   const env::CancelToken& cancel);
-    Status start(const Decisions& decisions, const vault::PointId& point_id);
+    Status start(const SessionPlan& plan);
     Status dismiss();
+    Error hand_over(Error error);
     void beat(const std::stop_token& stop);
 
     const BackupServices& services_;

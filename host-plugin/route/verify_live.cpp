@@ -99,8 +99,9 @@ public:
         SP_ASSIGN(subject_, choose(point, vm, plan.disk));
         SP_ASSIGN(const env::FileLock lock, lock_vm(options_.run_folder, vm));
         const Decisions decisions = snapshot_of_one();
-        SP_ASSIGN(auto session, BackupSession::open(services_, options_, decisions,
-                                                    env::uuid7(services_.clock), cancel_));
+        const vault::PointId id = env::uuid7(services_.clock);
+        SP_ASSIGN(auto session,
+                  BackupSession::open(services_, options_, {decisions, id, lock}, cancel_));
         const Status compared = look(*session);
         // No bitmap was asked for, so there is none to drop, and the point's own stays.
         const Status ended = session->end(hypervisor::Snapshot::Outcome::failed);

@@ -274,7 +274,7 @@ struct StoreWatch {
     env::CancelToken cancel;
 };
 /// As above; no call of the store is waited for longer than the watch says, also not its opening.
-/// Each call costs two changes of thread: for work that holds a guest's snapshot.
+/// Each call costs two changes of thread.
 /// @errors timeout, id "vault.store_stalled" · cancelled, soon after the wish
 [[nodiscard]] Result<std::unique_ptr<BlockStore>> open_store(const std::string& url,
                                                              const StoreWatch& watch);

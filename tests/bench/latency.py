@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What a backup costs the guest's writes: p50, p99 and mean as QEMU's device counts them, before
-and during a backup with a fast store, one that hangs, and scratch on a slow disk.
+and during a backup with a fast store, one that hangs, and scratch on a slow disk. "After" is
+"before" once more: how far the two are apart is the noise of the machine.
 
     latency.py qmp|libvirt [--seconds N] [--json FILE]
 """
@@ -8,6 +9,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import select
 import subprocess
 import sys
@@ -98,6 +100,8 @@ class Bench:
                 raise RuntimeError((self.place.folder / "bench.log").read_text())
 
     def during(self, *arguments, hang=False):
+        log = self.place.folder / "bench.log"
+        told = len(log.read_text()) if log.exists() else 0
         backup = self.backup(*arguments)
         self.wait_export(backup)
         if hang:
@@ -105,6 +109,8 @@ class Bench:
         found = self.measure(self.options.seconds if hang else 120, until=backup)
         self.store.answer()
         found["status"] = backup.wait(product.BACKUP_SECONDS)
+        slowed = re.search(r"read more slowly for (\d+) s", log.read_text()[told:])
+        found["slowed_s"] = int(slowed[1]) if slowed else 0
         return found
 
     def slow_folder(self):
@@ -147,6 +153,8 @@ def main():
         lab.skip(reason)
     lab.enter(options.driver == "libvirt")
     phases = measure(options)
+    for found in phases.values():
+        found["p99_ratio"] = found["p99_ms"] / phases["before"]["p99_ms"]
     for name, found in phases.items():
         print(f"{name:18}" + "".join(f"  {key} {value:10.2f}" for key, value in found.items()))
     if options.json:

@@ -113,6 +113,10 @@ public:
     Status beat() override { return {}; }
     [[nodiscard]] pid_t pid() const override { return 0; }
     Status done() override { return journal_.call("keeper.done"); }
+    keeper::Farewell hand_over() override {
+        const Status answer = journal_.call("keeper.hand_over");
+        return answer ? keeper::Farewell::cleaned_up : keeper::Farewell::goes_on;
+    }
 
 private:
     Journal& journal_;

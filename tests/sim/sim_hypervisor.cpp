@@ -271,7 +271,12 @@ Result<std::unique_ptr<hypervisor::Snapshot>> SimVm::plan_snapshot(
 }
 
 SimKeeper::~SimKeeper() {
-    if (watching_ && !stage_.dead) stage_.machine.end_session();
+    (void)hand_over();
+}
+
+keeper::Farewell SimKeeper::hand_over() {
+    if (std::exchange(watching_, false) && !stage_.dead) stage_.machine.end_session();
+    return keeper::Farewell::cleaned_up;
 }
 
 Status SimKeeper::watch(const serialization::Value&) {

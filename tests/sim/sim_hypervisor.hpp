@@ -31,6 +31,7 @@ public:
     Status beat() override { return {}; }
     [[nodiscard]] pid_t pid() const override { return 0; }
     Status done() override;
+    keeper::Farewell hand_over() override;
 
 private:
     Stage& stage_;

@@ -187,7 +187,7 @@ def leftovers(world, clean):
 
 
 def await_keepers(world):
-    """Waits until they gave up, and removes what they have left for people to read."""
+    """Waits until all have ended, and removes what they may have left for people to read."""
     deadline = lab.Deadline(2 * CLEAN_SECONDS)
     while left := keepers():
         world.require(not deadline.passed(), f"still there: {left}")
@@ -196,7 +196,8 @@ def await_keepers(world):
 
 
 def prove_clean(world, clean):
-    """No job, export, node, socket, scratch file or keeper is left in ten seconds."""
+    """No job, export, node, socket, scratch file or keeper is left in ten seconds: from the end of
+    the backup, or from libvirtd's return when that was later."""
     deadline = lab.Deadline(CLEAN_SECONDS)
     while left := leftovers(world, clean):
         world.require(not deadline.passed(), f"left after {CLEAN_SECONDS} s: {left}")

@@ -100,7 +100,7 @@ class Soak:
             world.tell("libvirt lost its job")
             world.kill()
             attempt.before = None
-            soak_backup.await_keepers(world)  # they could not end the job, so they keep their log
+            soak_backup.await_keepers(world)  # which end once the VM with the lost job is gone
         soak_backup.prove_clean(world, attempt.before)
         if attempt.before is None:
             world.start()

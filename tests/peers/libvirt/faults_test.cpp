@@ -118,6 +118,10 @@ TEST_CASE("hypervisor/libvirt: the next run ends a dead run's job when no keeper
     steps.plan({"vda"}, "", point_2);
     steps.capture();
     must(steps.snapshot().prove_alive());
+    // And the dead run's keeper, when it comes at last, finds nothing of its own.
+    must(hypervisor::clean_up_libvirt(owner.order(), soon()));
+    must(steps.snapshot().prove_alive());
+    CHECK(std::filesystem::exists(steps.folder() / "qemu"));
     steps.end(Snapshot::Outcome::published);
     CHECK_FALSE(std::filesystem::exists(owner.scratch_folder()));
     CHECK(domain.checkpoints() == point_2);
