@@ -104,7 +104,8 @@ class Vaults:
         self.world.require(taken == set(attempt.pictures),
                            f"disks {taken}, not {set(attempt.pictures)}")
         self.check_modes(attempt, document)
-        killed = attempt.before is None  # after it was published, and with it its bitmaps
+        # A killed QEMU takes its bitmaps along; what was backed up after that, as images, has some.
+        killed = attempt.before is None
         points.add(document["point"], attempt.pictures, tracked=not killed)
         for disk in self.world.disks:
             if disk.name in taken:
@@ -113,9 +114,11 @@ class Vaults:
 
     def check_modes(self, attempt, document):
         """An increment exactly where its base is known to be whole."""
+        killed = attempt.before is None  # before the snapshot or after it
         for disk in document["disks"]:
             base = attempt.tracked.get(disk["name"])
-            if base == "?" or disk["reason"].startswith("periodic compare"):
+            either = base == "?" or (killed and base is not None)
+            if either or disk["reason"].startswith("periodic compare"):
                 continue
             wanted = base is not None and not attempt.full
             self.world.require(

@@ -108,10 +108,10 @@ class Points:
         self.tracked = {}   # disk name: point id, or "?" when either mode would be right
 
     def add(self, point, pictures, *, tracked):
-        """@param tracked: QEMU lives on, so it records changes since then, in any format"""
+        """@param tracked QEMU lives on, so it records changes since then, in any format"""
         self.expected[point] = pictures
         for disk in pictures:
-            self.tracked[disk] = point if tracked else None
+            self.tracked[disk] = point if tracked else "?"
 
     def lose_tracking(self, disk):
         self.tracked.pop(disk, None)
