@@ -92,7 +92,10 @@ private:
 
     CLI::App* add(CLI::App& parent, const std::string& name, const std::string& about, Make make) {
         CLI::App* sub = parent.add_subcommand(name, about);
-        sub->callback([this, make = std::move(make)] { make_ = make; });
+        // Of a command within a command the inner one counts; the outer one is called after it.
+        sub->callback([this, sub, make = std::move(make)] {
+            if (sub->get_subcommands().empty()) make_ = make;
+        });
         return sub;
     }
 
