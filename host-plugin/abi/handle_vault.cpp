@@ -12,7 +12,7 @@ using serialization::Value;
 Result<JobResult> handle_vault_init(const Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request,
               from_value<serialization::VaultInitRequest>(document, "vault.init"));
-    SP_TRY(create_vault(request, context.secret));
+    SP_TRY(create_vault(request, context));
     return JobResult{exit_done, Map{{"ok", true},
                                     {"vault", request.vault},
                                     {"encryption", name_of(request.encryption)},
@@ -23,7 +23,7 @@ Result<JobResult> handle_vault_check(const Value& document, const JobContext& co
     SP_ASSIGN(const auto request,
               from_value<serialization::VaultCheckRequest>(document, "vault.check"));
     const env::Nanoseconds start = context.clock.monotonic();
-    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
+    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context));
     const auto progress = [&](std::uint64_t done, std::uint64_t total) {
         context.reporter.progress(
             {.phase = "check", .disk = {}, .done = done, .total = total, .text = {}});
@@ -50,7 +50,7 @@ Result<JobResult> handle_vault_check(const Value& document, const JobContext& co
 Result<JobResult> handle_vault_stats(const Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request,
               from_value<serialization::VaultStatsRequest>(document, "vault.stats"));
-    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
+    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context));
     SP_ASSIGN(const vault::Stats stats, open.vault->stats());
     return JobResult{exit_done, Map{{"points", stats.points},
                                     {"packs", stats.packs},
@@ -63,7 +63,7 @@ Result<JobResult> handle_vault_stats(const Value& document, const JobContext& co
 Result<JobResult> handle_vault_gc(const Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request, from_value<serialization::VaultGcRequest>(document, "vault.gc"));
     const env::Nanoseconds start = context.clock.monotonic();
-    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
+    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context));
     const auto progress = [&](std::uint64_t done, std::uint64_t total) {
         context.reporter.progress(
             {.phase = "gc", .disk = {}, .done = done, .total = total, .text = {}});

@@ -37,7 +37,7 @@ Result<CheckReport> verify_live(const VerifyRequest& request, vault::Vault& vaul
 
 Result<JobResult> handle_verify(const serialization::Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request, serialization::from_value<VerifyRequest>(document, "verify"));
-    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
+    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context));
     const route::VerifyPlan plan{
         .point = request.point, .disk = request.disk, .against = request.against};
     SP_ASSIGN(const CheckReport report, request.against == live
