@@ -44,9 +44,9 @@ public:
     void renew(const Credentials& used);
 
 private:
-    Result<Credentials> read() const;
-    Result<Credentials> from_command() const;
-    Result<Credentials> from_file(const std::string& path) const;
+    [[nodiscard]] Result<Credentials> read() const;
+    [[nodiscard]] Result<Credentials> from_command() const;
+    [[nodiscard]] Result<Credentials> from_file(const std::string& path) const;
 
     S3Config config_;
     Environment environment_;

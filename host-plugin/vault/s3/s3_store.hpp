@@ -24,6 +24,7 @@ public:
     Status remove(const std::string& name) override;
     [[nodiscard]] std::string describe() const override { return name_; }
     [[nodiscard]] env::Nanoseconds stall_max() const override { return client_->stall_max(); }
+    [[nodiscard]] unsigned calls_at_once() const override { return 16; }
 
 private:
     /// HEAD; a refusal, which has no body there, is asked for its reasons by a GET.
