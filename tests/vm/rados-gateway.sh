@@ -14,12 +14,10 @@ shift 3
 mkdir -p "$dir"/{mon,mgr,osd,rgw}
 cd "$dir"
 fsid=$(cat /proc/sys/kernel/random/uuid)
-# monmap: an OSD that only asks the monitor may register before it has learnt the cluster's fsid.
 cat >ceph.conf <<CONF
 [global]
 fsid=$fsid
 mon host=v1:$mon
-monmap=$dir/monmap
 public addr=v1:127.0.0.1:0
 cluster addr=127.0.0.1
 ms bind msgr2=false
@@ -60,7 +58,11 @@ ceph-mgr -i a -c ceph.conf
 osd=$(cat /proc/sys/kernel/random/uuid)
 timeout 60 ceph -c ceph.conf osd new "$osd"
 ceph-osd -i 0 --mkfs --osd-uuid "$osd" -c ceph.conf
-ceph-osd -i 0 -c ceph.conf
+# It may ask before it has learnt the cluster's fsid ("wrong fsid"), and ends: so a few attempts.
+for attempt in 1 2 3 4 5 6 7 8 9 10; do
+    if ceph-osd -i 0 -c ceph.conf; then break; fi
+    [ "$attempt" -lt 10 ]
+done
 timeout 60 sh -c "until ceph -c ceph.conf osd stat | grep -q '1 up'; do sleep 0.2; done"
 radosgw -n client.rgw.a -c ceph.conf
 timeout 90 sh -c "until curl -s -o /dev/null http://127.0.0.1:$port; do sleep 0.2; done"
