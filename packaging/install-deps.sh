@@ -19,7 +19,8 @@ tests=(doctest-dev librapidcheck-dev clang-14 clang clang-tidy-14 clang-format-1
 lab=(qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients
     nbdkit libnbd-bin busybox-static cpio zstd xz-utils e2fsprogs xfsprogs btrfs-progs dosfstools kmod
     util-linux dmsetup iproute2 swtpm swtpm-tools)
-packages=("${build[@]}" "${tests[@]}" "${lab[@]}")
+s3=(ceph-mon ceph-mgr ceph-osd radosgw ceph-common curl openssl) # 70 MB: a real object store
+packages=("${build[@]}" "${tests[@]}" "${lab[@]}" "${s3[@]}")
 
 if [ "${1:-}" = --list ]; then
     printf '%s\n' "${packages[@]}"

@@ -28,6 +28,27 @@ Setter path_into(env::Path HostConfig::*member) {
     };
 }
 
+Setter s3_text(std::string vault::S3Config::*member) {
+    return [member](HostConfig& config, const std::string& text) -> Status {
+        if (text.empty()) return fail(Errc::invalid, "config.text", "empty");
+        config.s3.*member = text;
+        return {};
+    };
+}
+
+Setter s3_path(std::string vault::S3Config::*member) {
+    return [set = s3_text(member)](HostConfig& config, const std::string& text) -> Status {
+        if (text.starts_with('/')) return set(config, text);
+        return fail(Errc::invalid, "config.path", "not an absolute path");
+    };
+}
+
+Status set_s3_addressing(HostConfig& config, const std::string& text) {
+    if (text != "path" && text != "virtual") return fail(Errc::invalid, "config.text", "neither");
+    config.s3.addressing = text;
+    return {};
+}
+
 constexpr std::uint64_t scratch_budget_min = 32u << 20;  // twice the least room for one disk
 constexpr std::uint64_t bandwidth_min = 64u << 10;       // slower, and a backup never ends
 constexpr std::uint64_t read_ahead_min = 256u << 10;     // one request
@@ -128,6 +149,13 @@ const std::vector<Key>& known_keys() {
         {"scratch", "dir", "an absolute path", path_into(&HostConfig::scratch_folder)},
         {"scratch", "budget", "a size from 32MiB on, for example 20GiB", set_scratch_budget},
         {"vault", "stall", "5s to 24h", duration_into(&HostConfig::store_stall, {5s, 24h})},
+        {"s3", "endpoint", "a URL, for example https://s3.example.org",
+         s3_text(&vault::S3Config::endpoint)},
+        {"s3", "region", "a region's name", s3_text(&vault::S3Config::region)},
+        {"s3", "addressing", "path or virtual", set_s3_addressing},
+        {"s3", "ca", "an absolute path", s3_path(&vault::S3Config::ca_file)},
+        {"s3", "credentials", "an absolute path", s3_path(&vault::S3Config::credentials_file)},
+        {"s3", "credentials-command", "a command", s3_text(&vault::S3Config::credentials_command)},
         {"limits", "bandwidth", "a size from 64KiB on and /s, for example 100MiB/s, or none",
          set_bandwidth},
         {"limits", "read-ahead", "256KiB to 256MiB", set_read_ahead},

@@ -9,6 +9,7 @@
 #include "env/files.hpp"
 #include "route/audit.hpp"
 #include "route/decide.hpp"
+#include "vault/s3/s3_config.hpp"
 
 /// host.xml: strict; an absent or empty document means the defaults. docs/man/stillpoint-host.xml.5
 namespace stillpoint::abi {
@@ -31,6 +32,7 @@ struct HostConfig {
     ReadLimits limits;                                        // <limits bandwidth="" read-ahead="">
     std::map<std::string, ReadLimits> vms;  // <vm name=""><limits/></vm>; by name or uuid
     env::Path keeper;                       // <keeper path="">; empty: the installed one
+    vault::S3Config s3;                     // <s3 endpoint="" region="" …/>
     route::AuditOptions audit;              // <audit chunks="64">
     route::ComparePolicy compare;           // <audit compare-every="30d">
 

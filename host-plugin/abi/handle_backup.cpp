@@ -33,7 +33,7 @@ Result<JobResult> handle_backup(const Value& document, const JobContext& context
     SP_ASSIGN(const auto request, from_value<serialization::BackupRequest>(document, "backup"));
     // The store first: its threads must not see the hypervisor's sockets (BlockingCalls).
     SP_ASSIGN(const OpenVault open,
-              open_vault_for(request.vault, context.secret, context.clock, store_watch(context)));
+              open_vault_for(request.vault, context, vault::HangingFiles::give_up));
     SP_ASSIGN(const OpenVm machine, open_vm(request.vm, context.clock, context.libvirt_loop));
     SP_ASSIGN(const auto readers,
               read_options_for(context, *machine.vm, request.vm.vm, request.bandwidth));

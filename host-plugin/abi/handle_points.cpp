@@ -28,7 +28,7 @@ JobResult checked(const serialization::CheckReport& report) {
 Result<JobResult> handle_points(const Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request, from_value<serialization::PointsRequest>(document, "points"));
     SP_ASSIGN(const OpenVault open,
-              open_vault_for(request.vault, context.secret, context.clock, store_watch(context)));
+              open_vault_for(request.vault, context, vault::HangingFiles::give_up));
     SP_ASSIGN(const auto points, route::points_of(*open.vault, request.vm));
     serialization::Array list;
     for (const vault::Point& point : points) {
@@ -42,7 +42,7 @@ Result<JobResult> handle_points_diff(const Value& document, const JobContext& co
     SP_ASSIGN(const auto request,
               from_value<serialization::PointsDiffRequest>(document, "points.diff"));
     SP_ASSIGN(const OpenVault open,
-              open_vault_for(request.vault, context.secret, context.clock, store_watch(context)));
+              open_vault_for(request.vault, context, vault::HangingFiles::give_up));
     SP_ASSIGN(
         const auto report,
         route::diff_points(
@@ -54,7 +54,7 @@ Result<JobResult> handle_points_diff(const Value& document, const JobContext& co
 Result<JobResult> handle_show(const Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request, from_value<serialization::ShowRequest>(document, "show"));
     SP_ASSIGN(const OpenVault open,
-              open_vault_for(request.vault, context.secret, context.clock, store_watch(context)));
+              open_vault_for(request.vault, context, vault::HangingFiles::give_up));
     SP_ASSIGN(const vault::Point point, route::find_point(*open.vault, request.point));
     SP_ASSIGN(Value described, describe(point));
     return JobResult{exit_done, std::move(described)};
@@ -63,7 +63,7 @@ Result<JobResult> handle_show(const Value& document, const JobContext& context) 
 Result<JobResult> handle_restore(const Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request, from_value<serialization::RestoreRequest>(document, "restore"));
     SP_ASSIGN(const OpenVault open,
-              open_vault_for(request.vault, context.secret, context.clock, store_watch(context)));
+              open_vault_for(request.vault, context, vault::HangingFiles::give_up));
     const auto format = request.format == serialization::ImageFormat::raw ? restore::Format::raw
                                                                           : restore::Format::qcow2;
     const auto configuration =
@@ -81,7 +81,7 @@ Result<JobResult> handle_restore(const Value& document, const JobContext& contex
 
 Result<JobResult> handle_forget(const Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request, from_value<serialization::ForgetRequest>(document, "forget"));
-    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
+    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context));
     // All names are resolved before anything is forgotten: a mistyped one must lose nothing.
     std::vector<vault::PointId> ids;
     for (const std::string& name : request.points) {

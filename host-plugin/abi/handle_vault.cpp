@@ -22,7 +22,7 @@ double ratio(std::uint64_t whole, std::uint64_t part) {
 Result<JobResult> handle_vault_init(const Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request,
               from_value<serialization::VaultInitRequest>(document, "vault.init"));
-    SP_TRY(create_vault(request, context.secret));
+    SP_TRY(create_vault(request, context));
     return JobResult{exit_done, Map{{"ok", true},
                                     {"vault", request.vault},
                                     {"encryption", name_of(request.encryption)},
@@ -34,7 +34,7 @@ Result<JobResult> handle_vault_check(const Value& document, const JobContext& co
               from_value<serialization::VaultCheckRequest>(document, "vault.check"));
     const env::Nanoseconds start = context.clock.monotonic();
     SP_ASSIGN(const OpenVault open,
-              open_vault_for(request.vault, context.secret, context.clock, store_watch(context)));
+              open_vault_for(request.vault, context, vault::HangingFiles::give_up));
     const auto progress = [&](std::uint64_t done, std::uint64_t total) {
         context.reporter.progress(
             {.phase = "check", .disk = {}, .done = done, .total = total, .text = {}});
@@ -62,7 +62,7 @@ Result<JobResult> handle_vault_stats(const Value& document, const JobContext& co
     SP_ASSIGN(const auto request,
               from_value<serialization::VaultStatsRequest>(document, "vault.stats"));
     SP_ASSIGN(const OpenVault open,
-              open_vault_for(request.vault, context.secret, context.clock, store_watch(context)));
+              open_vault_for(request.vault, context, vault::HangingFiles::give_up));
     vault::StatsRequest wanted{.read_maps = request.read_maps, .forget = {}};
     for (const std::string& name : request.forget) {
         SP_ASSIGN(const vault::Point point, route::find_point(*open.vault, name));
@@ -87,7 +87,7 @@ Result<JobResult> handle_vault_stats(const Value& document, const JobContext& co
 Result<JobResult> handle_vault_gc(const Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request, from_value<serialization::VaultGcRequest>(document, "vault.gc"));
     const env::Nanoseconds start = context.clock.monotonic();
-    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context.secret, context.clock));
+    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context));
     const auto progress = [&](std::uint64_t done, std::uint64_t total) {
         context.reporter.progress(
             {.phase = "gc", .disk = {}, .done = done, .total = total, .text = {}});
@@ -115,7 +115,7 @@ Result<JobResult> handle_vault_gc(const Value& document, const JobContext& conte
 Result<JobResult> handle_vault_key(const Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request,
               from_value<serialization::VaultKeyRequest>(document, "vault.key"));
-    SP_ASSIGN(const KeyChange change, change_keys(request, context.secret));
+    SP_ASSIGN(const KeyChange change, change_keys(request, context));
     serialization::KeysReport report{.added = change.added, .removed = change.removed, .keys = {}};
     for (const vault::KeyInfo& key : change.keys) {
         const std::string_view method =

@@ -38,7 +38,7 @@ Result<CheckReport> verify_live(const VerifyRequest& request, vault::Vault& vaul
 Result<JobResult> handle_verify(const serialization::Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request, serialization::from_value<VerifyRequest>(document, "verify"));
     SP_ASSIGN(const OpenVault open,
-              open_vault_for(request.vault, context.secret, context.clock, store_watch(context)));
+              open_vault_for(request.vault, context, vault::HangingFiles::give_up));
     const route::VerifyPlan plan{
         .point = request.point, .disk = request.disk, .against = request.against};
     SP_ASSIGN(const CheckReport report, request.against == live

@@ -17,12 +17,6 @@ struct JobContext {
     hypervisor::LibvirtLoop libvirt_loop = hypervisor::LibvirtLoop::ours;
 };
 
-/// Bounds every wait for the store of all work that publishes or only reads. Not of what removes
-/// objects: a removal that was given up could happen later, when nobody expects it any more.
-[[nodiscard]] inline vault::StoreWatch store_watch(const JobContext& context) {
-    return {context.config.store_stall, context.cancel};
-}
-
 /// Runs the request document to its end. Never throws; failures are error documents with their exit
 /// code. @threads any
 [[nodiscard]] JobResult handle_request(const serialization::Value& request,

@@ -5,6 +5,7 @@
 #include "base/hex.hpp"
 #include "env/files.hpp"
 #include "env/random.hpp"
+#include "vault/init.hpp"
 
 namespace stillpoint::abi {
 namespace {
@@ -103,25 +104,32 @@ Result<vault::KeyMaterial> new_key_for(vault::Encryption encryption, const std::
                 "give it with --new-key-file F, or type it at a terminal");
 }
 
+vault::StoreOptions store_options(const JobContext& context, vault::HangingFiles hanging) {
+    return {.watch = {context.config.store_stall, context.cancel},
+            .hanging = hanging,
+            .s3 = context.config.s3};
+}
+
 }  // namespace
 
 Result<OpenVault> open_vault_for(const serialization::VaultAccess& access,
-                                 const std::string& secret, const env::Clock& clock,
-                                 const std::optional<vault::StoreWatch>& watch) {
+                                 const JobContext& context, vault::HangingFiles hanging) {
     OpenVault open;
-    SP_ASSIGN(open.store,
-              watch ? vault::open_store(access.url, *watch) : vault::open_store(access.url));
+    SP_ASSIGN(open.store, vault::open_store(access.url, store_options(context, hanging)));
     SP_ASSIGN(const vault::InitOptions config, vault::read_vault_config(*open.store));
-    SP_ASSIGN(const vault::KeyMaterial key, key_for(config.encryption, access.key_file, secret));
-    SP_ASSIGN(open.vault, vault::open_vault(*open.store, key, clock));
+    SP_ASSIGN(const vault::KeyMaterial key,
+              key_for(config.encryption, access.key_file, context.secret));
+    SP_ASSIGN(open.vault, vault::open_vault(*open.store, key, context.clock));
     return open;
 }
 
 Result<KeyChange> change_keys(const serialization::VaultKeyRequest& request,
-                              const std::string& secrets) {
+                              const JobContext& context) {
     using serialization::KeyAction;
-    const Secrets given = split(secrets);
-    SP_ASSIGN(const auto store, vault::open_store(request.vault.url));
+    const Secrets given = split(context.secret);
+    SP_ASSIGN(
+        const auto store,
+        vault::open_store(request.vault.url, store_options(context, vault::HangingFiles::wait)));
     SP_ASSIGN(const vault::InitOptions config, vault::read_vault_config(*store));
     SP_ASSIGN(vault::KeyMaterial key,
               key_for(config.encryption, request.vault.key_file, given.current));
@@ -148,7 +156,7 @@ Result<KeyChange> change_keys(const serialization::VaultKeyRequest& request,
     return change;
 }
 
-Status create_vault(const serialization::VaultInitRequest& request, const std::string& secret) {
+Status create_vault(const serialization::VaultInitRequest& request, const JobContext& context) {
     vault::InitOptions options;
     options.encryption = encryption_of(request.encryption);
     options.chunk_bytes = request.chunk_bytes;
@@ -156,12 +164,14 @@ Status create_vault(const serialization::VaultInitRequest& request, const std::s
     if (options.encryption == vault::Encryption::keyfile && !request.key_file.empty()) {
         SP_TRY(create_key_file(request.key_file));
     }
-    auto key = key_for(options.encryption, request.key_file, secret);
+    auto key = key_for(options.encryption, request.key_file, context.secret);
     if (!key && key.error().id == "vault.key_needed") {
         return fail(Errc::invalid, key.error().id, key.error().text, key.error().remedy);
     }
     if (!key) return fail(key.error());
-    SP_ASSIGN(const auto store, vault::open_store(request.vault));
+    SP_ASSIGN(const auto store,
+              vault::open_store(request.vault, store_options(context, vault::HangingFiles::wait)));
+    if (request.vault.starts_with("s3://")) SP_TRY(vault::prove_store(*store));
     return vault::init_vault(*store, options, *key);
 }
 

@@ -1,8 +1,8 @@
 #pragma once
 #include <memory>
-#include <optional>
 #include <string>
 
+#include "abi/handlers.hpp"
 #include "serialization/requests.hpp"
 #include "vault/vault.hpp"
 
@@ -15,26 +15,26 @@ struct OpenVault {
 };
 
 /// Opens with the key file, or with the secret (a passphrase) when there is none.
-/// @param watch bounds every wait for the store; nullopt: a call may take for ever
+/// @param hanging what to do about a file store that hangs; an object store's waits always end
 /// @errors denied, id "vault.key_needed" or "vault.wrong_key" · invalid, id "vault.bad_key_file" ·
 ///         not_found, id "vault.missing"
-[[nodiscard]] Result<OpenVault> open_vault_for(const serialization::VaultAccess& access,
-                                               const std::string& secret, const env::Clock& clock,
-                                               const std::optional<vault::StoreWatch>& watch = {});
+[[nodiscard]] Result<OpenVault> open_vault_for(
+    const serialization::VaultAccess& access, const JobContext& context,
+    vault::HangingFiles hanging = vault::HangingFiles::wait);
 
 struct KeyChange {
     std::vector<vault::KeyInfo> keys;  // as they are afterwards
     std::string added, removed;        // ids; empty: none was
 };
 /// Lists or changes the keys that open a vault.
-/// @param secrets the passphrase and, after a line feed, the new one; each only where no file is
-/// named
+/// The job's secret is the passphrase and, after a line feed, the new one; each only where no file
+/// is named.
 /// @errors as open_vault_for · as vault::add_key and remove_key · denied, id "vault.new_key_needed"
 [[nodiscard]] Result<KeyChange> change_keys(const serialization::VaultKeyRequest& request,
-                                            const std::string& secrets);
+                                            const JobContext& context);
 
 /// Creates a vault; with `keyfile` the file is created (0600, 64 hex digits) when absent.
 [[nodiscard]] Status create_vault(const serialization::VaultInitRequest& request,
-                                  const std::string& secret);
+                                  const JobContext& context);
 
 }  // namespace stillpoint::abi

@@ -48,6 +48,9 @@ public:
     /// How long one call may take before the store counts as stalled. What enforces it is the store
     /// itself; others use it for waits that depend on several calls.
     [[nodiscard]] virtual env::Nanoseconds stall_max() const { return store_stall_default; }
+    /// How many calls side by side are worth their threads where each is short: more than one where
+    /// a call is mostly waiting for a network.
+    [[nodiscard]] virtual unsigned calls_at_once() const { return 1; }
 };
 
 }  // namespace stillpoint::vault

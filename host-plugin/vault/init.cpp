@@ -78,6 +78,25 @@ Status init_vault(BlockStore& store, const InitOptions& options, const KeyMateri
     return put;
 }
 
+Status prove_store(BlockStore& store) {
+    const std::string folder = "probe/";
+    const std::string name = folder + env::random_hex(8);
+    SP_TRY(store.put(name, as_bytes("first")));
+    const Status again = store.put(name, as_bytes("second"));
+    const auto listed = store.list(folder);
+    (void)store.remove(name);  // where we may only add it stays, and harms nothing
+    if (!again && again.error().id != "store.exists") return again;
+    SP_TRY(listed);
+    const bool seen = std::any_of(listed->begin(), listed->end(),
+                                  [&](const ObjectInfo& object) { return object.name == name; });
+    if (!again && seen) return {};
+    return fail(Errc::unsupported, "vault.store_unsafe",
+                "the store " + store.describe() +
+                    (again ? " lets an object be overwritten although it was asked not to"
+                           : " does not list an object that it has just taken"),
+                "use one that knows conditional writes (If-None-Match); docs/stores.md names some");
+}
+
 Status init_vault(BlockStore& store, const InitOptions& options, const KeyMaterial& key) {
     return init_vault(store, options, key, env::random_bytes);
 }

@@ -1,4 +1,5 @@
 #include "vault/local_store.hpp"
+#include "vault/s3/s3_store.hpp"
 #include "vault/vault.hpp"
 #include "vault/watched_store.hpp"
 
@@ -9,17 +10,10 @@ constexpr std::string_view file_scheme = "file://";
 
 tl::unexpected<Error> bad_url(const std::string& url, const std::string& text) {
     return fail(Errc::invalid, "vault.url", "'" + url + "' " + text,
-                "file:///absolute/path or an absolute path");
+                "file:///absolute/path, an absolute path, or s3://bucket/prefix");
 }
 
-}  // namespace
-
-Result<std::unique_ptr<BlockStore>> open_store(const std::string& url) {
-    if (url.starts_with("s3://")) {
-        return fail(Errc::unsupported, "vault.store_unsupported",
-                    "this version cannot use an object store (" + url + ")",
-                    "use a folder: file:///path");
-    }
+Result<std::unique_ptr<BlockStore>> open_local(const std::string& url) {
     const std::string path = url.starts_with(file_scheme) ? url.substr(file_scheme.size()) : url;
     if (url.find("://") != std::string::npos && path.size() == url.size()) {
         return bad_url(url, "is of a kind that is not known");
@@ -29,9 +23,16 @@ Result<std::unique_ptr<BlockStore>> open_store(const std::string& url) {
     return std::unique_ptr<BlockStore>{std::move(store)};
 }
 
-Result<std::unique_ptr<BlockStore>> open_store(const std::string& url, const StoreWatch& watch) {
+}  // namespace
+
+Result<std::unique_ptr<BlockStore>> open_store(const std::string& url,
+                                               const StoreOptions& options) {
+    if (url.starts_with("s3://")) {
+        return s3::open_s3_store(url, options.s3, options.watch.stall_max, options.watch.cancel);
+    }
+    if (options.hanging == HangingFiles::wait) return open_local(url);
     return WatchedStore::open(
-        url, [url] { return open_store(url); }, watch);
+        url, [url] { return open_local(url); }, options.watch);
 }
 
 }  // namespace stillpoint::vault

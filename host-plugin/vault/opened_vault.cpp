@@ -1,8 +1,11 @@
 #include "vault/opened_vault.hpp"
 
 #include <algorithm>
+#include <atomic>
+#include <optional>
 
 #include "base/hex.hpp"
+#include "env/workers.hpp"
 #include "vault/backup_run.hpp"
 #include "vault/check.hpp"
 #include "vault/disk_reader.hpp"
@@ -80,14 +83,25 @@ std::string OpenedVault::short_id() const {
 
 Result<std::vector<Point>> OpenedVault::points() {
     SP_ASSIGN(const PointListing listing, list_points(core_->store));
-    std::vector<Point> points;
-    for (const PointId& id : listing.ids) {
-        auto point = load_point(*core_, id);
-        if (point) {
-            points.push_back(std::move(*point));
-        } else if (!is_damage(point.error()) && point.error().code != Errc::not_found) {
-            return fail(std::move(point).error());  // forgotten meanwhile is not an error
+    std::vector<std::optional<Point>> loaded(listing.ids.size());
+    std::atomic<std::size_t> next{0};
+    const auto load_some = [&]() -> Status {
+        for (std::size_t at = next++; at < loaded.size(); at = next++) {
+            auto point = load_point(*core_, listing.ids[at]);
+            if (point) {
+                loaded[at] = std::move(*point);
+            } else if (!is_damage(point.error()) && point.error().code != Errc::not_found) {
+                return fail(std::move(point).error());  // forgotten meanwhile is not an error
+            }
         }
+        return {};
+    };
+    const auto threads = std::min<std::size_t>(core_->store.calls_at_once(), loaded.size());
+    const auto stop = [&] { next = loaded.size(); };
+    SP_TRY(env::run_workers(static_cast<unsigned>(threads), load_some, stop));
+    std::vector<Point> points;
+    for (auto& point : loaded) {
+        if (point) points.push_back(std::move(*point));
     }
     return points;
 }

@@ -11,6 +11,7 @@
 #include "env/cancel.hpp"
 #include "env/clock.hpp"
 #include "vault/block_store.hpp"
+#include "vault/s3/s3_config.hpp"
 
 /// The vault as the routes see it. docs/vault-format.md has the bytes; DESIGN section 8 the rules.
 namespace stillpoint::vault {
@@ -267,16 +268,26 @@ struct KeyInfo {
 
 /// What the config object says, readable without a key.
 [[nodiscard]] Result<InitOptions> read_vault_config(BlockStore& store);
-/// @param url file:///path or an absolute path (s3:// comes later)
-[[nodiscard]] Result<std::unique_ptr<BlockStore>> open_store(const std::string& url);
 struct StoreWatch {
     env::Nanoseconds stall_max = store_stall_default;
     env::CancelToken cancel;
 };
-/// As above; no call of the store is waited for longer than the watch says, also not its opening.
-/// Each call costs two changes of thread.
-/// @errors timeout, id "vault.store_stalled" · cancelled, soon after the wish
+/// What to do about files of a server or a disk that hangs.
+enum class HangingFiles {
+    wait,     // a call may take for ever
+    give_up,  // as the watch says; each call costs two changes of thread: for work that holds a
+              // guest's snapshot (ADR-0014)
+};
+struct StoreOptions {
+    StoreWatch watch;
+    HangingFiles hanging = HangingFiles::wait;
+    S3Config s3;
+};
+/// @param url file:///path, an absolute path, or s3://bucket/prefix (docs/stores.md). An object
+///        store keeps to the watch always, files if the options say so.
+/// @errors invalid, id "vault.url" or "s3.url" · timeout, id "vault.store_stalled" · cancelled,
+///         soon after the wish
 [[nodiscard]] Result<std::unique_ptr<BlockStore>> open_store(const std::string& url,
-                                                             const StoreWatch& watch);
+                                                             const StoreOptions& options = {});
 
 }  // namespace stillpoint::vault

@@ -1,14 +1,18 @@
-// What every BlockStore must do; each store runs the same cases.
+// What every BlockStore must do; each store runs the same cases. Built twice: for the stores that
+// need nothing around them, and for an object store that tests/vm/test_s3.py starts.
 #include <doctest/doctest.h>
 
+#include <cstdlib>
 #include <optional>
 #include <thread>
 
 #include "env/files.hpp"
+#include "env/random.hpp"
 #include "fakes/fault_store.hpp"
 #include "vault/local_store.hpp"
 #include "vault/memory_store.hpp"
 #include "vault/object_names.hpp"
+#include "vault/vault.hpp"
 
 using namespace stillpoint;
 using namespace stillpoint::vault;
@@ -29,13 +33,28 @@ struct NoFault {
     fakes::FaultStore store{memory};
 };
 
+#ifdef STILLPOINT_TEST_S3
+/// A prefix of its own in the bucket STILLPOINT_S3_BUCKET; the rest is AWS_*.
+struct ObjectStore {
+    std::unique_ptr<BlockStore> made =
+        open_store("s3://" + std::string(std::getenv("STILLPOINT_S3_BUCKET")) + "/" +
+                   env::random_hex(8))
+            .value();
+    BlockStore& store = *made;
+};
+#endif
+
 Bytes read_all(BlockStore& store, const std::string& name) {
     return store.get(name, ByteOffset{0}, store.size(name).value()).value();
 }
 
 }  // namespace
 
+#ifdef STILLPOINT_TEST_S3
+#define STORES ObjectStore
+#else
 #define STORES Memory, Local, NoFault
+#endif
 
 TEST_CASE_TEMPLATE("contract/store: what was put is there, whole and in parts", S, STORES) {
     S s;
@@ -140,3 +159,25 @@ TEST_CASE_TEMPLATE("contract/store: of many threads putting one name exactly one
     CHECK(kept == Bytes(100'000, kept[0]));
     CHECK(s.store.list("packs/").value().size() == 80);
 }
+
+#ifdef STILLPOINT_TEST_S3
+TEST_CASE("contract/store: a list of more than one page is whole") {
+    ObjectStore s;
+    constexpr std::size_t count = 1100;  // a page has 1000
+    std::vector<std::thread> threads;
+    for (std::size_t part = 0; part < 4; ++part) {
+        threads.emplace_back([&, part] {
+            for (std::size_t n = part; n < count; n += 4) {
+                CHECK(s.store.put("index/" + std::to_string(n), {}));
+            }
+        });
+    }
+    for (auto& thread : threads) thread.join();
+    const auto all = s.store.list("index/");
+    REQUIRE(all);
+    CHECK(all->size() == count);
+    CHECK(std::adjacent_find(all->begin(), all->end(), [](const auto& a, const auto& b) {
+              return a.name >= b.name;
+          }) == all->end());
+}
+#endif

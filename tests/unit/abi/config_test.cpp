@@ -79,6 +79,25 @@ TEST_CASE("abi/config: limits, for all VMs and for one") {
     CHECK(by_uuid.bytes_per_second_max == 100u << 20);
 }
 
+TEST_CASE("abi/config: object stores") {
+    const auto config = parse_host_config(
+        "<host><s3 endpoint=\"https://h\" region=\"r\" addressing=\"virtual\" ca=\"/ca\"/>"
+        "<s3 credentials=\"/c\" credentials-command=\"print it\"/></host>",
+        "host.xml");
+    REQUIRE(config);
+    CHECK(config->s3.endpoint == "https://h");
+    CHECK(config->s3.region == "r");
+    CHECK(config->s3.addressing == "virtual");
+    CHECK(config->s3.ca_file == "/ca");
+    CHECK(config->s3.credentials_file == "/c");
+    CHECK(config->s3.credentials_command == "print it");
+    for (const char* text : {"ca=\"ca\"", "credentials=\"\"", "addressing=\"host\"",
+                             "endpoint=\"\"", "secret=\"x\""}) {
+        CAPTURE(text);
+        CHECK_FALSE(parse_host_config(std::string("<host><s3 ") + text + "/></host>", "h"));
+    }
+}
+
 TEST_CASE("abi/config: limits that would be none, or too many, are refused") {
     const auto refused = [](const std::string& inside) {
         return !parse_host_config("<host>" + inside + "</host>", "h");

@@ -1,0 +1,16 @@
+#pragma once
+#include <string>
+
+namespace stillpoint::vault {
+
+/// What host.xml says of object stores, `<s3 …/>`; empty: nothing. docs/stores.md
+struct S3Config {
+    std::string endpoint;  // URL
+    std::string region;
+    std::string addressing;           // path or virtual
+    std::string ca_file;              // PEM
+    std::string credentials_file;     // as ~/.aws/credentials
+    std::string credentials_command;  // its output is read like such a file
+};
+
+}  // namespace stillpoint::vault
