@@ -275,8 +275,8 @@ struct StoreWatch {
 /// What to do about files of a server or a disk that hangs.
 enum class HangingFiles {
     wait,     // a call may take for ever
-    give_up,  // as the watch says; each call costs two changes of thread: for work that holds a
-              // guest's snapshot (ADR-0014)
+    give_up,  // as the watch says; each call costs two changes of thread. For backups and what only
+              // reads (ADR-0014); a removal that was given up could happen when nobody expects it
 };
 struct StoreOptions {
     StoreWatch watch;

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Commands about a vault and its points, as a user gives them: keys, differences, statistics. Needs no
-VM: the disk is an image that nobody runs."""
+"""Commands about a vault and its points, as a user gives them: keys, differences, statistics.
+Needs no VM: the disk is an image that nobody runs."""
 import unittest
 
 import images
