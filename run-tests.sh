@@ -64,6 +64,8 @@ build_suites() { # build_suites BUILD-DIR SUITE…: only what the suites run
 suites() {
     local label=$1 dir=$2 suite arguments=()
     shift 2
+    # Instrumented and not optimized, a program takes several times as long.
+    [ "$label" != asan ] || arguments+=(--timeout-multiplier 5)
     for suite in "$@"; do arguments+=(--suite "$suite"); done
     rm -f "$dir"/meson-logs/testlog*.json
     meson test -C "$dir" --no-rebuild --print-errorlogs "${arguments[@]}" \
