@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "fakes/fake_extension.hpp"
+#include "support/instrumented.hpp"
 
 namespace stillpoint::fakes {
 namespace {
@@ -82,7 +83,7 @@ void add_noise(std::vector<HostileCase>& out) {
     out.push_back(harmless("the end of an old frame first", noise(17), 0));
     out.push_back(harmless("an old frame torn off", torn_frame(), 0));
     out.push_back(harmless("forged headers first", forged_headers(400'000), 0));
-    out.push_back(harmless("megabytes of log", {}, 2'000'000));
+    out.push_back(harmless("megabytes of log", {}, 2'000'000 / (test::slowness * test::slowness)));
     out.push_back(frame_case("another frame version", "guest.version",
                              [](auto& frame, auto) { frame.session = 0; }));
     // Its frames cannot be read at all: what is seen of them is the version byte.

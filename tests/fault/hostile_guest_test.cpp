@@ -4,6 +4,7 @@
 
 #include "fakes/backup_world.hpp"
 #include "fakes/fake_extension.hpp"
+#include "support/instrumented.hpp"
 
 /// A backup of a VM whose guest lies, stalls or floods: it costs the level and nothing else.
 using namespace stillpoint;
@@ -16,7 +17,7 @@ TEST_CASE("route/backup: whatever the guest does, there is a point with the leve
         World world{-1};
         const env::Path socket = world.folder->path() / "port";
         const FakeExtension extension{socket, hostile.script, world.clock};
-        world.options.still_point.greet_budget = 1200ms;
+        world.options.still_point.greet_budget = 1200ms * test::slowness;
         if (hostile.times_out) {
             world.options.still_point.hooks_budget = 100ms;
             world.options.still_point.freeze_budget = 100ms;
