@@ -99,8 +99,10 @@ Result<vault::KeyMaterial> new_key_for(vault::Encryption encryption, const std::
     auto key = key_for(encryption, file, secret);
     if (key || key.error().id != "vault.key_needed") return key;
     return fail(Errc::denied, "vault.new_key_needed",
-                encryption == vault::Encryption::keyfile ? "no file for the new key was given"
-                                                         : "no new passphrase was given",
+                encryption == vault::Encryption::keyfile
+                    ? "no file for the new key was given"
+                    : "no new passphrase was given, or the two that were "
+                      "typed differ",
                 "give it with --new-key-file F, or type it at a terminal");
 }
 

@@ -51,9 +51,11 @@ Result<serialization::DiffReport> diff_points(vault::Vault& vault, const DiffReq
     serialization::DiffReport report{
         .before = before.id, .now = now.id, .disks = {}, .only_before = {}, .only_now = {}};
     for (const vault::DiskRoot& disk : before.disks) {
+        if (vault::is_attachment(disk.disk)) continue;
         if (find_disk(now, disk.disk) == nullptr) report.only_before.push_back(disk.disk);
     }
     for (const vault::DiskRoot& disk : now.disks) {
+        if (vault::is_attachment(disk.disk)) continue;
         const vault::DiskRoot* old = find_disk(before, disk.disk);
         if (old == nullptr) {
             report.only_now.push_back(disk.disk);

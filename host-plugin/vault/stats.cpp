@@ -47,7 +47,7 @@ private:
     std::unordered_map<chunk::ChunkId, std::uint64_t, chunk::ChunkIdHash> known_;
 };
 
-Status count_packs(StoredChunks& chunks, Stats& stats) {
+void count_packs(StoredChunks& chunks, Stats& stats) {
     for (const PackName& name : chunks.packs()) {
         ++stats.packs;
         const auto directory = chunks.directory(name);
@@ -59,7 +59,6 @@ Status count_packs(StoredChunks& chunks, Stats& stats) {
             stats.chunk_bytes_stored += entry.stored_bytes;
         }
     }
-    return {};
 }
 
 bool is_needed(const std::map<PackName, gc::PackUse>& packs, const PackName& name,
@@ -108,7 +107,7 @@ Result<Stats> measure_vault(StoredChunks& chunks, NodeLoader& nodes,
     }
     SP_ASSIGN(const auto objects, chunks.core().store.list(""));
     for (const ObjectInfo& object : objects) stats.stored_bytes += object.size.raw();
-    SP_TRY(count_packs(chunks, stats));
+    count_packs(chunks, stats);
     if (request.read_maps) {
         BlockCount count{nodes, cancel};
         stats.data_bytes = 0;

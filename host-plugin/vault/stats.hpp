@@ -5,7 +5,8 @@
 
 namespace stillpoint::vault {
 
-/// Counts what a vault holds. Without `depth` it reads the packs' directories and no map.
+/// Counts what a vault holds: reads the packs' directories, and maps only where the request says
+/// so.
 /// @param chunks with its index fresh
 /// @errors as Vault::stats()
 [[nodiscard]] Result<Stats> measure_vault(StoredChunks& chunks, NodeLoader& nodes,

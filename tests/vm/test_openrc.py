@@ -7,6 +7,7 @@ import images
 import lab
 import machine
 import packaged_disk
+import service_case
 import writing_guest
 from test_guest import bodies, talk
 
@@ -44,7 +45,7 @@ def packaged_script():
     return text.replace("@sbindir@", "/lab/bin").encode()
 
 
-class OpenRc(unittest.TestCase):
+class OpenRc(service_case.ServiceCase, unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.place = cls.enterClassContext(lab.Lab())
@@ -62,15 +63,6 @@ class OpenRc(unittest.TestCase):
                                    check=False)
         self.assertEqual(status, expect, text)
         return text
-
-    def pid(self):
-        return self.vm.run("pidof stillpoint-guest").strip()
-
-    def check_still_point(self):
-        said = bodies(talk(self.vm, "prepare", "freeze", "thaw", "finish"))
-        self.assertTrue(said["Thawed"]["held"])
-        self.assertEqual([(e["name"], e["quiesced"]) for e in said["Thawed"]["evidence"]],
-                         [("/mnt/a", True)])
 
     def test_service(self):
         self.assertIn("started", self.service("status"))  # by the runlevel

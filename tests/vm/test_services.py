@@ -6,6 +6,7 @@ import unittest
 import images
 import lab
 import machine
+import service_case
 import writing_guest
 from test_guest import bodies, talk
 
@@ -27,7 +28,7 @@ def bare_init():
                         ).encode()
 
 
-class Services(unittest.TestCase):
+class Services(service_case.ServiceCase, unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.place = cls.enterClassContext(lab.Lab())
@@ -44,19 +45,10 @@ class Services(unittest.TestCase):
         self.vm.run(f"[ ! -e {SYSVINIT} ] || {SYSVINIT} stop; kill $(pidof stillpoint-guest); "
                     "while pidof stillpoint-guest; do :; done; rm -rf /run", check=False)
 
-    def check_service(self):
-        said = bodies(talk(self.vm, "prepare", "freeze", "thaw", "finish"))
-        self.assertTrue(said["Thawed"]["held"])
-        self.assertEqual([(e["name"], e["quiesced"]) for e in said["Thawed"]["evidence"]],
-                         [("/mnt/a", True)])
-
-    def pid(self):
-        return self.vm.run("pidof stillpoint-guest").strip()
-
     def test_from_an_initramfs(self):
         self.vm.run("! ls -d /run && ! ls -d /etc/stillpoint && ! ls /var")
         self.vm.run(f"{DAEMON} --log kmsg >/dev/null 2>&1 &")
-        self.check_service()
+        self.check_still_point()
         self.assertIn("stillpoint", self.vm.run("dmesg | grep -i 'thawed\\|started' | tail -n 5"))
         self.vm.run("! ls -d /etc/stillpoint")
 
@@ -74,14 +66,14 @@ class Services(unittest.TestCase):
         self.assertEqual(first, self.vm.run("cat /run/stillpoint-guest.pid").strip())
         script("start")
         self.assertEqual(self.pid(), first)  # once is enough
-        self.check_service()
+        self.check_still_point()
         script("reload")
-        self.check_service()
+        self.check_still_point()
         self.assertEqual(self.pid(), first)
         self.assertIn("read the configuration anew", self.vm.run("dmesg"))
         script("restart")
         self.assertNotEqual(self.pid(), first)
-        self.check_service()
+        self.check_still_point()
         script("stop")
         script("status", 3)
         self.vm.run("! pidof stillpoint-guest && ! ls /run/stillpoint-guest.pid")

@@ -25,12 +25,14 @@ TEST_CASE("points diff: blocks written and zeroed, sizes, and disks that one poi
     VaultLab lab{store};
     Bytes disk = pattern(300 * block, 1);
     const auto first =
-        lab.backup({{"vda", disk}, {"vdb", pattern(2 * block, 2)}, {"vdc", disk}}).value();
+        lab.backup({{"vda", disk}, {"vdb", pattern(2 * block, 2)}, {"vdc", disk}, {"@nvram", disk}})
+            .value();
     for (const std::size_t at : {4, 5, 250}) disk[at * block + 7] ^= std::byte{1};
     std::fill_n(disk.begin() + 100 * block, 2 * block, std::byte{0});
     disk.resize(300 * block + 10, std::byte{9});
     const auto second =
-        lab.backup({{"vda", disk}, {"vdc", pattern(300 * block, 1)}, {"vdd", disk}}).value();
+        lab.backup({{"vda", disk}, {"vdc", pattern(300 * block, 1)}, {"vdd", disk}, {"@tpm", disk}})
+            .value();
 
     const auto report = route::diff_points(lab.vault(), {first.id, second.id, true}, {}).value();
     CHECK(report.before == first.id);
