@@ -7,7 +7,6 @@
 namespace stillpoint::route {
 namespace {
 
-using serialization::DiffExtent;
 using serialization::DiskDiff;
 
 const vault::DiskRoot* find_disk(const vault::Point& point, const std::string& name) {

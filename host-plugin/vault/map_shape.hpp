@@ -48,7 +48,10 @@ public:
         return levels;
     }
     /// Blocks under one child of a node at `level`; level depth() gives the capacity.
-    [[nodiscard]] std::uint64_t span(unsigned level) const { return 1ull << (level * fan_bits()); }
+    /// @param level 0..depth(): map_blocks_max keeps the shift below 64
+    [[nodiscard]] std::uint64_t span(unsigned level) const {
+        return 1ull << ((level * fan_bits()) & 63u);
+    }
     /// The node at `level` that has the block under it.
     [[nodiscard]] std::uint64_t node_of(unsigned level, std::uint64_t block) const {
         return block >> ((level + 1) * fan_bits());

@@ -5,14 +5,13 @@
 #include "support/vault_lab.hpp"
 
 using namespace stillpoint;
-using test::random_disk;
 using test::VaultLab;
 
 namespace {
 
 constexpr std::size_t block = VaultLab::chunk_bytes;
 
-Bytes pattern(std::size_t bytes, int seed) {
+Bytes pattern(std::size_t bytes, unsigned seed) {
     Bytes out(bytes);
     for (std::size_t at = 0; at < bytes; ++at) out[at] = static_cast<std::byte>(at / 100 + seed);
     return out;
@@ -27,7 +26,7 @@ TEST_CASE("points diff: blocks written and zeroed, sizes, and disks that one poi
     const auto first =
         lab.backup({{"vda", disk}, {"vdb", pattern(2 * block, 2)}, {"vdc", disk}, {"@nvram", disk}})
             .value();
-    for (const std::size_t at : {4, 5, 250}) disk[at * block + 7] ^= std::byte{1};
+    for (const std::size_t at : {4u, 5u, 250u}) disk[at * block + 7] ^= std::byte{1};
     std::fill_n(disk.begin() + 100 * block, 2 * block, std::byte{0});
     disk.resize(300 * block + 10, std::byte{9});
     const auto second =
