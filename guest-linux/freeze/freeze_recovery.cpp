@@ -59,7 +59,7 @@ public:
 
 private:
     /// From the base up.
-    std::vector<std::size_t> owed() const {
+    [[nodiscard]] std::vector<std::size_t> owed() const {
         std::vector<std::size_t> rows;
         for (std::size_t i = 0; i < table_.size(); ++i) {
             const Step step = table_.row(i).step;

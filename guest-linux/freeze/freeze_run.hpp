@@ -101,7 +101,7 @@ private:
 
     void open_targets();
     void name_rows();
-    std::vector<int> kept_by_all() const;
+    [[nodiscard]] std::vector<int> kept_by_all() const;
     Status start_watchdog(const std::vector<os::FdPair>& alive);
     Status start_freezer(std::size_t index, os::UniqueFd alive);
     Status expect_news(WatchdogNews wanted, os::Waiter& waiter);

@@ -253,14 +253,14 @@ private:
         return any;
     }
 
-    os::Nanoseconds budget_of(DeviceId device, const Found& found) const {
+    [[nodiscard]] os::Nanoseconds budget_of(DeviceId device, const Found& found) const {
         const auto rule = std::ranges::find_if(rules_.budgets, [&](const MountBudget& entry) {
             return matches(entry.which, found.mounts, identity(device));
         });
         return rule == rules_.budgets.end() ? rules_.mount_budget : rule->budget;
     }
 
-    Identity identity(DeviceId device) const {
+    [[nodiscard]] Identity identity(DeviceId device) const {
         const auto known = facts_.identities.find(device);
         return known == facts_.identities.end() ? Identity{} : known->second;
     }

@@ -84,10 +84,10 @@ private:
         scan_.complete = false;
         return false;
     }
-    bool late() const { return os::boottime() > until_; }
-    std::string folder(int pid) const { return proc_ + "/" + std::to_string(pid); }
+    [[nodiscard]] bool late() const { return os::boottime() > until_; }
+    [[nodiscard]] std::string folder(int pid) const { return proc_ + "/" + std::to_string(pid); }
 
-    std::string name_of_process(int pid) const {
+    [[nodiscard]] std::string name_of_process(int pid) const {
         std::string name = os::read_file(folder(pid) + "/comm", comm_bytes_max).value_or("");
         name.resize(std::min(name.find('\n'), name.size()));
         return name;
@@ -135,7 +135,7 @@ private:
         return within;
     }
 
-    std::string fdinfo(int pid, int fd) const {
+    [[nodiscard]] std::string fdinfo(int pid, int fd) const {
         const std::string path = folder(pid) + "/fdinfo/" + std::to_string(fd);
         return os::read_file(path, fdinfo_bytes_max).value_or("");
     }

@@ -48,12 +48,13 @@ public:
             {"environment", [this](const XMLElement& e) { return read_environment(e); }, true}};
         accepted.insert(accepted.end(), rules_.children.begin(), rules_.children.end());
         SP_TRY(xml_.children(element, accepted));
-        if (pre) hook_.pre = *std::move(pre);
         if (!pre && (hook_.post || hook_.abort)) {
             return xml_.wrong(element.GetLineNum(),
                               "<post> and <abort> run only after a <pre>, and there is none");
         }
-        return pre.has_value();
+        if (!pre) return false;
+        hook_.pre = *std::move(pre);
+        return true;
     }
 
 private:
@@ -79,7 +80,7 @@ private:
     }
 
     /// A name without a slash is a file beside hook.xml; anything else an absolute path.
-    Result<std::string> path_of(const XMLElement& element) const {
+    [[nodiscard]] Result<std::string> path_of(const XMLElement& element) const {
         const char* text = element.Attribute("command");
         const std::string_view value = text == nullptr ? "" : text;
         const bool bare = !value.empty() && value.find('/') == std::string_view::npos &&

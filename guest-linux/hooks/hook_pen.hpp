@@ -28,7 +28,7 @@ public:
     void close();
     /// Kills all and waits until they are gone, at most hook_kill_max: one stuck in the kernel dies
     /// later. @return whether all are gone
-    bool kill() const;
+    bool kill() const;  // NOLINT(modernize-use-nodiscard): there is nothing more to be done
 
 private:
     [[nodiscard]] std::vector<os::ProcessId> strays() const;

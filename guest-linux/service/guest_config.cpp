@@ -36,6 +36,7 @@ private:
     Status children(const XMLElement& element, const std::vector<Child>& accepted,
                     std::string_view repeated = {}) {
         std::vector<StrictXml::Child> entries;
+        entries.reserve(accepted.size());
         for (const Child& child : accepted) {
             entries.push_back({child.name,
                                [this, handler = child.handler](const XMLElement& found) {
