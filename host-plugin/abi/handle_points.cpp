@@ -16,7 +16,7 @@ using serialization::Value;
 
 Result<Value> describe(const vault::Point& point) {
     SP_ASSIGN(const auto document, route::decode_point_document(point.document));
-    return to_value(route::report_of(point, document, point.object_bytes));
+    return to_value(route::report_of(point, document, 2 * point.object_bytes));  // and its copy
 }
 
 JobResult checked(const serialization::CheckReport& report) {
@@ -77,6 +77,19 @@ Result<JobResult> handle_restore(const Value& document, const JobContext& contex
                                   .configuration = configuration},
                                  context.clock, context.reporter, context.cancel));
     return checked(report);
+}
+
+Result<JobResult> handle_points_confirm(const Value& document, const JobContext& context) {
+    SP_ASSIGN(const auto request,
+              from_value<serialization::PointsConfirmRequest>(document, "points.confirm"));
+    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context));
+    serialization::Array confirmed;
+    for (const std::string& name : request.points) {
+        SP_ASSIGN(const vault::Point point, route::find_point(*open.vault, name));
+        SP_TRY(open.vault->confirm(point.id));
+        confirmed.emplace_back(point.id);
+    }
+    return JobResult{exit_done, Map{{"confirmed", std::move(confirmed)}}};
 }
 
 Result<JobResult> handle_forget(const Value& document, const JobContext& context) {

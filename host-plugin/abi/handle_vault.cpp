@@ -107,9 +107,39 @@ Result<JobResult> handle_vault_gc(const Value& document, const JobContext& conte
         .waiting_bytes = found.waiting_bytes,
         .skipped_bytes = found.young_bytes,
         .rescued_packs = found.rescued_packs,
+        .lost_points = found.lost_points,
         .waiting_for = {found.waiting_for.begin(), found.waiting_for.end()},
         .seconds = env::to_ms(context.clock.monotonic() - start) / 1000.0};
     return JobResult{exit_done, to_value(report)};
+}
+
+Result<JobResult> handle_vault_repair(const Value& document, const JobContext& context) {
+    SP_ASSIGN(const auto request,
+              from_value<serialization::VaultRepairRequest>(document, "vault.repair"));
+    const env::Nanoseconds start = context.clock.monotonic();
+    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context));
+    const auto progress = [&](std::uint64_t done, std::uint64_t total) {
+        context.reporter.progress(
+            {.phase = "repair", .disk = {}, .done = done, .total = total, .text = {}});
+    };
+    const vault::RepairOptions options{
+        .mode = request.dry_run ? vault::RepairMode::plan : vault::RepairMode::repair,
+        .read_data = request.read_data};
+    SP_ASSIGN(auto found, open.vault->repair(options, progress, context.cancel));
+    const serialization::RepairReport report{
+        .ok = found.unreadable.empty() && found.lost_chunks == 0,
+        .dry_run = request.dry_run,
+        .damaged_segments = found.damaged_segments,
+        .indexed_packs = found.indexed_packs,
+        .indexed_chunks = found.indexed_chunks,
+        .recovered = std::move(found.recovered),
+        .rewritten = std::move(found.rewritten),
+        .copied = found.copied,
+        .emptied_packs = found.emptied_packs,
+        .lost_chunks = found.lost_chunks,
+        .unreadable = std::move(found.unreadable),
+        .seconds = env::to_ms(context.clock.monotonic() - start) / 1000.0};
+    return JobResult{report.ok ? exit_done : exit_damage, to_value(report)};
 }
 
 Result<JobResult> handle_vault_key(const Value& document, const JobContext& context) {

@@ -15,11 +15,13 @@ struct Route {
     Handler handler;
 };
 
-constexpr std::array<Route, 14> routes{{
+constexpr std::array<Route, 16> routes{{
     {serialization::VaultInitRequest::kind, handle_vault_init},
     {serialization::VaultCheckRequest::kind, handle_vault_check},
     {serialization::VaultStatsRequest::kind, handle_vault_stats},
     {serialization::VaultGcRequest::kind, handle_vault_gc},
+    {serialization::VaultRepairRequest::kind, handle_vault_repair},
+    {serialization::PointsConfirmRequest::kind, handle_points_confirm},
     {serialization::VaultKeyRequest::kind, handle_vault_key},
     {serialization::BackupRequest::kind, handle_backup},
     {serialization::PointsRequest::kind, handle_points},

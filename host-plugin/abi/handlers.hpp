@@ -25,6 +25,9 @@ struct JobContext {
 [[nodiscard]] Result<JobResult> handle_vault_init(const serialization::Value&, const JobContext&);
 [[nodiscard]] Result<JobResult> handle_vault_check(const serialization::Value&, const JobContext&);
 [[nodiscard]] Result<JobResult> handle_vault_gc(const serialization::Value&, const JobContext&);
+[[nodiscard]] Result<JobResult> handle_vault_repair(const serialization::Value&, const JobContext&);
+[[nodiscard]] Result<JobResult> handle_points_confirm(const serialization::Value&,
+                                                      const JobContext&);
 [[nodiscard]] Result<JobResult> handle_vault_stats(const serialization::Value&, const JobContext&);
 [[nodiscard]] Result<JobResult> handle_vault_key(const serialization::Value&, const JobContext&);
 [[nodiscard]] Result<JobResult> handle_backup(const serialization::Value&, const JobContext&);

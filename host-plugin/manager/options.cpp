@@ -154,6 +154,15 @@ private:
         });
         add_url(gc);
         gc->add_flag("--dry-run", given_.dry_run, "say what would be freed and change nothing");
+        CLI::App* repair =
+            add(*vault, "repair", "rebuild the index, and bring lost recovery points back", [this] {
+                return with_kind(
+                    s::VaultRepairRequest{given_.access(), given_.dry_run, given_.read_data});
+            });
+        add_url(repair);
+        repair->add_flag("--read-data", given_.read_data,
+                         "read every pack, and save what is whole in damaged ones");
+        repair->add_flag("--dry-run", given_.dry_run, "say what would be done and change nothing");
         CLI::App* stats = add(*vault, "stats", "sizes and counts", [this] {
             return with_kind(
                 s::VaultStatsRequest{given_.access(), given_.read_maps, given_.points});
@@ -269,6 +278,11 @@ private:
             ->required()
             ->expected(2);
         diff->add_flag("--extents", given_.extents, "list what differs on every disk");
+        CLI::App* confirm =
+            add(*points, "confirm", "keep points that `vault repair` brought back", [this] {
+                return with_kind(s::PointsConfirmRequest{given_.access(), given_.points});
+            });
+        confirm->add_option("POINT", given_.points, "ids, prefixes or VM@latest")->required();
         CLI::App* show = add(app_, "show", "everything about one recovery point", [this] {
             return with_kind(s::ShowRequest{given_.access(), given_.point});
         });

@@ -85,6 +85,9 @@ void render_point(std::ostream& out, const s::Value& document) {
     out << ", transfer " << fixed(report->transfer_s, 2) << " s, stored in all "
         << human_bytes(report->stored_total) << "\ndisks\n";
     for (const auto& disk : report->disks) render_disk(out, disk);
+    if (report->recovered) {
+        out << "recovered by `vault repair`: keep it with `stillpoint points confirm`\n";
+    }
     if (!report->configuration.empty()) out << "configuration\n";
     for (const auto& file : report->configuration) render_configuration(out, file);
     if (!report->evidence.empty()) out << "evidence\n";
@@ -110,7 +113,8 @@ void render_points(std::ostream& out, const s::Value& document) {
         for (const auto& disk : report->disks) shipped += disk.shipped;
         out << "  " << report->disks.size() << (report->disks.size() == 1 ? " disk" : " disks")
             << "  shipped " << human_bytes(shipped) << "  stored "
-            << human_bytes(report->stored_total) << "\n";
+            << human_bytes(report->stored_total) << (report->recovered ? "  recovered" : "")
+            << "\n";
     }
 }
 
@@ -249,6 +253,11 @@ void render_gc(std::ostream& out, const s::Value& document) {
         out << human_bytes(report->skipped_bytes)
             << " are too young to tell from what running backups write\n";
     }
+    if (report->lost_points > 0) {
+        out << report->lost_points
+            << " recovery points are gone without having been forgotten; what they "
+            << "need was kept: see `stillpoint vault repair`\n";
+    }
 }
 
 void render_keys(std::ostream& out, const s::Value& document) {
@@ -265,12 +274,52 @@ void render_keys(std::ostream& out, const s::Value& document) {
     }
 }
 
+void render_repair(std::ostream& out, const s::Value& document) {
+    const auto report = s::from_value<s::RepairReport>(document, "repair");
+    if (!report) return;
+    const bool idle =
+        report->damaged_segments + report->indexed_packs + report->copied + report->emptied_packs ==
+            0 &&
+        report->recovered.empty() && report->rewritten.empty();
+    if (idle && report->ok) out << "nothing to repair\n";
+    if (report->dry_run && !idle) out << "would do, and has not done:\n";
+    if (report->damaged_segments > 0) {
+        out << report->damaged_segments << " damaged parts of the index replaced\n";
+    }
+    if (report->indexed_packs > 0) {
+        out << report->indexed_packs << " packs with " << report->indexed_chunks
+            << " chunks added to the index\n";
+    }
+    for (const std::string& id : report->rewritten) out << id << "  written anew from its copy\n";
+    for (const std::string& id : report->recovered) out << id << "  recovered\n";
+    if (report->copied > 0) out << report->copied << " recovery points got a copy\n";
+    if (report->emptied_packs > 0) {
+        out << report->emptied_packs << " damaged packs emptied; " << report->lost_chunks
+            << " chunks in them are lost\n";
+    }
+    for (const std::string& text : report->unreadable) out << "cannot be read: " << text << "\n";
+    if (!report->recovered.empty()) {
+        out << "Recovered points were gone without being forgotten: keep them with `stillpoint "
+               "points\n"
+               "confirm`, or drop them with `stillpoint forget`.\n";
+    }
+    if (!report->ok) out << "`stillpoint vault check` tells which recovery points are hit\n";
+}
+
+void render_confirmed(std::ostream& out, const s::Value& document) {
+    const s::Value* ids = document.find("confirmed");
+    if (ids == nullptr || ids->array() == nullptr) return;
+    for (const s::Value& id : *ids->array()) {
+        if (id.text() != nullptr) out << *id.text() << "  confirmed\n";
+    }
+}
+
 struct Renderer {
     std::string_view kind;
     void (*render)(std::ostream&, const s::Value&);
 };
 
-constexpr std::array<Renderer, 14> renderers{{{"backup", render_point},
+constexpr std::array<Renderer, 16> renderers{{{"backup", render_point},
                                               {"show", render_point},
                                               {"points", render_points},
                                               {"points.diff", render_diff},
@@ -278,6 +327,8 @@ constexpr std::array<Renderer, 14> renderers{{{"backup", render_point},
                                               {"vault.check", render_check},
                                               {"vault.stats", render_stats},
                                               {"vault.gc", render_gc},
+                                              {"vault.repair", render_repair},
+                                              {"points.confirm", render_confirmed},
                                               {"vault.key", render_keys},
                                               {"verify", render_check},
                                               {"restore", render_check},

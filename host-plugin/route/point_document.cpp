@@ -90,9 +90,10 @@ Result<PointDocument> decode_point_document(ByteView cbor) {
 }
 
 serialization::PointReport report_of(const vault::Point& point, const PointDocument& document,
-                                     std::uint64_t point_object_bytes) {
+                                     std::uint64_t published_bytes) {
     serialization::PointReport report;
     report.point = point.id;
+    report.recovered = point.recovered;
     report.vm = point.vm_name;
     report.uuid = point.vm_uuid;
     report.time = env::rfc3339(env::Nanoseconds{document.time_ns});
@@ -105,7 +106,7 @@ serialization::PointReport report_of(const vault::Point& point, const PointDocum
     report.snapshot_ms = ms(document.snapshot_ns);
     if (document.paused_ns) report.paused_ms = ms(*document.paused_ns);
     report.transfer_s = ms(document.transfer_ns) / 1000.0;
-    report.stored_total = document.stored_before_point + point_object_bytes;
+    report.stored_total = document.stored_before_point + published_bytes;
     for (const DiskDocument& disk : document.disks)
         report.disks.push_back(disk_report(disk, point));
     if (!document.definition.empty()) report.configuration.push_back(definition_report(document));

@@ -148,9 +148,9 @@ struct PointDocument {
 /// @errors corrupt: malformed or of a newer document version
 [[nodiscard]] Result<PointDocument> decode_point_document(ByteView cbor);
 
-/// @param point_object_bytes the size of the point's own object in the store
+/// @param published_bytes what publishing added to the store: the point's object and its copy
 [[nodiscard]] serialization::PointReport report_of(const vault::Point& point,
                                                    const PointDocument& document,
-                                                   std::uint64_t point_object_bytes);
+                                                   std::uint64_t published_bytes);
 
 }  // namespace stillpoint::route

@@ -1,5 +1,6 @@
 #include "vault/backup_run.hpp"
 
+#include "vault/point_copies.hpp"
 #include "vault/point_record.hpp"
 #include "vault/sealed_object.hpp"
 
@@ -85,6 +86,10 @@ Status BackupRun::publish(const Point& point) {
     }
     if (!stored) run_->leave_to_expire();
     SP_ASSIGN(point_bytes_, stored);
+    // The point is there: that its copy could not be put is no failure of the backup. Later than
+    // the point, so that a copy never stands for what was not published; before the run's end, so
+    // that a gc waits for it. `vault repair` makes copies that are missing.
+    if (put_copy(chunks_.core(), id_, bytes)) point_bytes_ += *stored;
     run_->end();
     return {};
 }

@@ -11,6 +11,7 @@
 #include "vault/map_reader.hpp"
 #include "vault/opened_vault.hpp"
 #include "vault/pack_check.hpp"
+#include "vault/point_copies.hpp"
 #include "vault/point_record.hpp"
 
 namespace stillpoint::vault {
@@ -40,6 +41,7 @@ private:
     Status read_packs(const std::set<PackName>& names, std::uint64_t total_bytes);
     Status read_pack(const PackName& name, std::uint64_t total_bytes);
     Status check_points();
+    Status check_copies();
     Status check_disk(const Point& point, const DiskRoot& disk);
     Result<bool> check_node(const Walk& walk, unsigned level, std::uint64_t index,
                             const chunk::ChunkId& id);
@@ -65,6 +67,7 @@ Result<CheckResult> Checker::run() {
     for (const std::string& text : chunks_.index_damage()) log_.add(text);
     SP_TRY(check_packs());
     SP_TRY(check_points());
+    SP_TRY(check_copies());
     return CheckResult{log_.take(), points_, bytes_read_.load()};
 }
 
@@ -114,6 +117,25 @@ Status Checker::read_pack(const PackName& name, std::uint64_t total_bytes) {
     const std::scoped_lock lock{mutex_};
     for (const DamagedRecord& record : verdict.records) damaged_.insert(record.id);
     tell(done, std::max(done, total_bytes));
+    return {};
+}
+
+/// A point that is gone and was not forgotten, and copies that are damaged.
+Status Checker::check_copies() {
+    const VaultCore& core = chunks_.core();
+    SP_ASSIGN(const auto lost, lost_points(core));
+    for (const PointId& id : lost) {
+        log_.add(
+            {id, {}, {}, "the recovery point is gone and was not forgotten; its copy is there"});
+    }
+    SP_ASSIGN(const auto copies, list_copies(core));
+    for (const PointId& id : copies) {
+        SP_TRY(options_.cancel.check());
+        const auto copy = load_copy_content(core, id);
+        if (copy || copy.error().code == Errc::not_found) continue;  // forgotten meanwhile
+        if (copy.error().code != Errc::corrupt) return fail(copy.error());
+        log_.add(copy.error().text);
+    }
     return {};
 }
 

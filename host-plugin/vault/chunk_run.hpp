@@ -36,6 +36,9 @@ public:
     /// Stores a record that another pack holds once more, as it is: for gc, which empties packs.
     Status copy(const DirectoryEntry& entry, ByteView payload, Content content);
 
+    /// Has the next index segment name a durable pack that this run did not write: for repair.
+    Status adopt(DurablePack pack) { return on_durable(std::move(pack)); }
+
     /// Packs, then the index segments that name them; all durable when it returns.
     Status flush();
     /// The last check before the point is put: everything flushed, lease alive. Packs that were

@@ -16,6 +16,8 @@ inline constexpr const char* runs = "runs/";
 inline constexpr const char* condemned = "condemned/";
 inline constexpr const char* waits = "waits/";
 inline constexpr const char* forgotten = "forgotten/";
+inline constexpr const char* copies = "copies/";
+inline constexpr const char* recovered = "recovered/";
 inline constexpr const char* tmp = "tmp/";  // local stores only: half-written objects, never listed
 
 inline constexpr std::size_t bytes_max = 255;

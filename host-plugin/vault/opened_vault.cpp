@@ -13,7 +13,9 @@
 #include "vault/gc/gc.hpp"
 #include "vault/map_reader.hpp"
 #include "vault/pack_check.hpp"
+#include "vault/point_copies.hpp"
 #include "vault/point_record.hpp"
+#include "vault/repair.hpp"
 #include "vault/root_proof.hpp"
 #include "vault/sealed_object.hpp"
 #include "vault/stats.hpp"
@@ -99,15 +101,20 @@ Result<std::vector<Point>> OpenedVault::points() {
     const auto threads = std::min<std::size_t>(core_->store.calls_at_once(), loaded.size());
     const auto stop = [&] { next = loaded.size(); };
     SP_TRY(env::run_workers(static_cast<unsigned>(threads), load_some, stop));
+    SP_ASSIGN(const auto recovered, list_recovered(*core_));
     std::vector<Point> points;
     for (auto& point : loaded) {
-        if (point) points.push_back(std::move(*point));
+        if (!point) continue;
+        point->recovered = std::binary_search(recovered.begin(), recovered.end(), point->id);
+        points.push_back(std::move(*point));
     }
     return points;
 }
 
 Result<Point> OpenedVault::point(const PointId& id) {
-    return load_point(*core_, id);
+    SP_ASSIGN(Point point, load_point(*core_, id));
+    SP_ASSIGN(point.recovered, is_recovered(*core_, id));
+    return point;
 }
 
 Result<std::unique_ptr<Run>> OpenedVault::begin_run(const PointId& id) {
@@ -159,6 +166,19 @@ Result<Stats> OpenedVault::stats(const StatsRequest& request, const env::CancelT
 Result<GcResult> OpenedVault::collect(const GcOptions& options, const ProgressFn& progress,
                                       const env::CancelToken& cancel) {
     return gc::collect(core_, options, progress, cancel);
+}
+
+Result<RepairResult> OpenedVault::repair(const RepairOptions& options, const ProgressFn& progress,
+                                         const env::CancelToken& cancel) {
+    return repair_vault(core_, options, progress, cancel);
+}
+
+Status OpenedVault::confirm(const PointId& id) {
+    SP_ASSIGN(const Point found, point(id));
+    if (found.recovered) return unmark_recovered(*core_, id);
+    return fail(Errc::refused, "point.not_recovered",
+                "recovery point " + id + " was not brought back by a repair",
+                "there is nothing to confirm");
 }
 
 chunk::ChunkId OpenedVault::id_of(ByteView plaintext) const {

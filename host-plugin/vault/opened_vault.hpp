@@ -24,6 +24,9 @@ public:
     Result<Stats> stats(const StatsRequest& request, const env::CancelToken& cancel) override;
     Result<GcResult> collect(const GcOptions& options, const ProgressFn& progress,
                              const env::CancelToken& cancel) override;
+    Result<RepairResult> repair(const RepairOptions& options, const ProgressFn& progress,
+                                const env::CancelToken& cancel) override;
+    Status confirm(const PointId& id) override;
     [[nodiscard]] chunk::ChunkId id_of(ByteView plaintext) const override;
     Result<std::unique_ptr<RootProof>> prove(ByteCount size) override;
 

@@ -55,6 +55,7 @@ struct Point {
     std::vector<DiskRoot> disks;     // attachments too; all the same to check and gc
     Bytes document;                  // CBOR of the point's report and definition; see route/
     std::uint64_t object_bytes = 0;  // size of the point's object in the store; set by reading
+    bool recovered = false;          // brought back by a repair, not confirmed yet; set by reading
 };
 
 struct WriteCounts {
@@ -195,6 +196,30 @@ struct GcResult {
     std::uint64_t waiting_packs = 0, waiting_bytes = 0;  // condemned, deleted by a later gc
     std::set<std::string> waiting_for;                   // runs that were alive
     std::uint64_t rescued_packs = 0;  // condemned earlier, and needed by a point since
+    std::uint64_t lost_points = 0;    // gone without being forgotten; what they need was kept
+};
+
+enum class RepairMode {
+    repair,
+    plan,  // says what there is to repair and changes nothing
+};
+
+struct RepairOptions {
+    RepairMode mode = RepairMode::repair;
+    // Reads every pack and empties those that have damaged records: what is whole moves, what is
+    // not leaves the index, so that the next backup that has it stores it again.
+    bool read_data = false;
+};
+
+/// What a repair did, or would do.
+struct RepairResult {
+    std::uint64_t damaged_segments = 0;                   // of the index; replaced
+    std::uint64_t indexed_packs = 0, indexed_chunks = 0;  // that no readable segment named
+    std::vector<PointId> recovered;                       // were gone, and not forgotten
+    std::vector<PointId> rewritten;                       // were damaged
+    std::uint64_t copied = 0;                             // points that had no good copy
+    std::uint64_t emptied_packs = 0, lost_chunks = 0;     // had damaged records; those
+    std::vector<std::string> unreadable;                  // what is left for check and a human
 };
 
 using ProgressFn = std::function<void(std::uint64_t done, std::uint64_t total)>;
@@ -225,6 +250,13 @@ public:
     /// @errors corrupt, id "gc.damage": nothing was deleted · busy, id "gc.running" · cancelled
     virtual Result<GcResult> collect(const GcOptions& options, const ProgressFn& progress,
                                      const env::CancelToken& cancel) = 0;
+    /// Rebuilds what can be rebuilt: the index from packs, points from their copies.
+    /// @errors busy, id "gc.running" · cancelled
+    virtual Result<RepairResult> repair(const RepairOptions& options, const ProgressFn& progress,
+                                        const env::CancelToken& cancel) = 0;
+    /// A point that a repair brought back counts as any other from now on.
+    /// @errors not_found, id "point.not_found" · refused, id "point.not_recovered"
+    virtual Status confirm(const PointId& id) = 0;
     /// The keyed id of a block's plaintext, for compare mode and verify. @threads any
     [[nodiscard]] virtual chunk::ChunkId id_of(ByteView plaintext) const = 0;
     /// Starts a proof for a disk of this size: the result equals the root of an intact disk.

@@ -104,7 +104,8 @@ struct PointReport {
     double snapshot_ms = 0;
     std::optional<double> paused_ms;  // the VM was stopped for the snapshot
     double transfer_s = 0;
-    std::uint64_t stored_total = 0;  // chunks, map, index and point
+    std::uint64_t stored_total = 0;  // chunks, map, index, point and its copy
+    bool recovered = false;          // `vault repair` brought it back; `points confirm` ends that
     std::vector<DiskReport> disks;
     std::vector<ConfigurationReport> configuration;
     std::vector<EvidenceReport> evidence;
@@ -125,6 +126,7 @@ struct PointReport {
         v("paused_ms", s.paused_ms);
         v("transfer_s", s.transfer_s);
         v("stored_total", s.stored_total);
+        v("recovered", s.recovered);
         v("disks", s.disks);
         v("configuration", s.configuration);
         v("evidence", s.evidence);
@@ -184,6 +186,7 @@ struct GcReport {
     std::uint64_t waiting_bytes = 0;  // deleted by a gc after the runs below have ended
     std::uint64_t skipped_bytes = 0;  // perhaps of a running backup
     std::uint64_t rescued_packs = 0;
+    std::uint64_t lost_points = 0;         // gone and not forgotten; what they need was kept
     std::vector<std::string> waiting_for;  // run ids
     double seconds = 0;
     template <class V, class S>
@@ -199,7 +202,39 @@ struct GcReport {
         v("waiting_bytes", s.waiting_bytes);
         v("skipped_bytes", s.skipped_bytes);
         v("rescued_packs", s.rescued_packs);
+        v("lost_points", s.lost_points);
         v("waiting_for", s.waiting_for);
+        v("seconds", s.seconds);
+    }
+};
+
+/// Answer of vault.repair.
+struct RepairReport {
+    bool ok = false;  // nothing is left that cannot be read
+    bool dry_run = false;
+    std::uint64_t damaged_segments = 0;  // of the index
+    std::uint64_t indexed_packs = 0;     // that no readable segment named
+    std::uint64_t indexed_chunks = 0;
+    std::vector<std::string> recovered;  // points that were gone and not forgotten
+    std::vector<std::string> rewritten;  // points that were damaged
+    std::uint64_t copied = 0;            // points that had no good copy
+    std::uint64_t emptied_packs = 0;     // had damaged records
+    std::uint64_t lost_chunks = 0;       // those
+    std::vector<std::string> unreadable;
+    double seconds = 0;
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("ok", s.ok);
+        v("dry_run", s.dry_run);
+        v("damaged_segments", s.damaged_segments);
+        v("indexed_packs", s.indexed_packs);
+        v("indexed_chunks", s.indexed_chunks);
+        v("recovered", s.recovered);
+        v("rewritten", s.rewritten);
+        v("copied", s.copied);
+        v("emptied_packs", s.emptied_packs);
+        v("lost_chunks", s.lost_chunks);
+        v("unreadable", s.unreadable);
         v("seconds", s.seconds);
     }
 };

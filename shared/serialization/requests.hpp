@@ -83,6 +83,19 @@ struct VaultGcRequest {
     }
 };
 
+struct VaultRepairRequest {
+    static constexpr std::string_view kind = "vault.repair";
+    VaultAccess vault;
+    bool dry_run = false;
+    bool read_data = false;  // look for damaged records in packs, too
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("vault", s.vault);
+        v("dry_run", s.dry_run);
+        v("read_data", s.read_data);
+    }
+};
+
 enum class KeyAction { list, add, remove, rotate };
 inline constexpr EnumTable<KeyAction, 4> key_action_names{{{KeyAction::list, "list"},
                                                            {KeyAction::add, "add"},
@@ -155,6 +168,18 @@ struct PointsRequest {
     static void fields(V& v, S& s) {
         v("vault", s.vault);
         v("vm", s.vm);
+    }
+};
+
+/// Says that points which a repair brought back are wanted.
+struct PointsConfirmRequest {
+    static constexpr std::string_view kind = "points.confirm";
+    VaultAccess vault;
+    std::vector<std::string> points;
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("vault", s.vault);
+        v("points", s.points);
     }
 };
 

@@ -230,6 +230,11 @@ public:
                                     const env::CancelToken&) override {
         return vault::GcResult{};
     }
+    Result<vault::RepairResult> repair(const vault::RepairOptions&, const vault::ProgressFn&,
+                                       const env::CancelToken&) override {
+        return vault::RepairResult{};
+    }
+    Status confirm(const vault::PointId&) override { return {}; }
     [[nodiscard]] chunk::ChunkId id_of(ByteView) const override { return {}; }
 
 private:

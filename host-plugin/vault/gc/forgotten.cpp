@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "vault/object_names.hpp"
+#include "vault/point_copies.hpp"
 #include "vault/point_record.hpp"
 #include "vault/sealed_object.hpp"
 
@@ -13,10 +14,13 @@ std::string forgotten_object(const PointId& id) {
     return names::forgotten + id;
 }
 
-Status keep_copy(const VaultCore& core, const PointId& id) {
-    const auto bytes = get_object(core, ObjectKind::point, point_object(id));
-    if (!bytes && bytes.error().code != Errc::corrupt) return fail(bytes.error());
-    if (!bytes || !decode_point(*bytes)) return {};
+Status keep_for_gc(const VaultCore& core, const PointId& id) {
+    auto bytes = get_object(core, ObjectKind::point, point_object(id));
+    if (!bytes || !decode_point(*bytes)) bytes = load_copy_content(core, id);
+    if (!bytes && bytes.error().code != Errc::corrupt && bytes.error().code != Errc::not_found) {
+        return fail(bytes.error());
+    }
+    if (!bytes) return {};
     const auto put = put_object(core, ObjectKind::point, forgotten_object(id), *bytes);
     if (put || put.error().id == "store.exists") return {};  // an earlier try got so far
     return fail(put.error());
@@ -25,8 +29,10 @@ Status keep_copy(const VaultCore& core, const PointId& id) {
 }  // namespace
 
 Status forget_point(const VaultCore& core, const PointId& id) {
-    SP_TRY(keep_copy(core, id));
-    return core.store.remove(point_object(id));
+    SP_TRY(keep_for_gc(core, id));
+    SP_TRY(core.store.remove(point_object(id)));
+    SP_TRY(unmark_recovered(core, id));
+    return remove_copy(core, id);  // last: whoever finds it without the point finds the mark
 }
 
 Result<std::vector<Forgotten>> list_forgotten(const VaultCore& core) {
@@ -45,6 +51,7 @@ Result<Point> load_forgotten(const VaultCore& core, const PointId& id) {
 }
 
 Status remove_forgotten(const VaultCore& core, const PointId& id) {
+    SP_TRY(remove_copy(core, id));  // of a forget that was interrupted
     return core.store.remove(forgotten_object(id));
 }
 

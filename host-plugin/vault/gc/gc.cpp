@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "vault/chunk_run.hpp"
+#include "vault/gc/claim.hpp"
 #include "vault/gc/forgotten.hpp"
 #include "vault/gc/index_merge.hpp"
 #include "vault/gc/plan.hpp"
@@ -12,6 +13,7 @@
 #include "vault/object_names.hpp"
 #include "vault/opened_vault.hpp"
 #include "vault/pack_check.hpp"
+#include "vault/point_copies.hpp"
 
 namespace stillpoint::vault::gc {
 namespace {
@@ -36,6 +38,7 @@ private:
     Status look_at_forgotten();
     Result<Reach> walk_points(Reach reach);
     Status walk_forgotten(Reach& reach);
+    Status walk_lost(Reach& reach);
     Status finish_marks(const Reach& reach);
     void note_waiting(const Mark& mark);
     Result<Plan> plan(const Reach& reach);
@@ -76,15 +79,7 @@ Status Collector::begin() {
 
 Status Collector::claim() {
     id_ = new_gc_id(core_->clock);
-    SP_ASSIGN(run_, ChunkRun::begin(*chunks_, id_));
-    // Listed after ours was put: of two gcs that begin at once, at least one sees the other.
-    SP_ASSIGN(const auto runs, list_runs(*core_));
-    for (const RunState& run : runs) {
-        if (run.id == id_ || !run.is_gc() || run.expired(core_->clock.wall())) continue;
-        return fail(Errc::busy, "gc.running",
-                    "another gc works on " + core_->store.describe() + " (run " + run.id + ")",
-                    "wait until it has ended; one that was killed counts for an hour at most");
-    }
+    SP_ASSIGN(run_, claim_alone(*chunks_, id_));
     return {};
 }
 
@@ -142,7 +137,25 @@ Result<Reach> Collector::walk_points(Reach reach) {
         ++result_.points;
     }
     SP_TRY(walk_forgotten(reach));
+    SP_TRY(walk_lost(reach));
     return reach;
+}
+
+/// Points that were lost and not forgotten may be brought back from their copies, so that what
+/// those reach stays. Where that is damaged, the rest of it stays all the same, and nothing else
+/// has to.
+Status Collector::walk_lost(Reach& reach) {
+    SP_ASSIGN(const auto lost, lost_points(*core_));
+    for (const PointId& id : lost) {
+        SP_TRY(alive());
+        if (!walked_.insert(id).second) continue;
+        ++result_.lost_points;
+        const auto point = load_copy(*core_, id);
+        const Status added = point ? reach.add(*point, cancel_) : Status{fail(point.error())};
+        if (added || added.error().code == Errc::corrupt) continue;
+        if (added.error().code != Errc::not_found) return added;
+    }
+    return {};
 }
 
 /// After the points: one that is forgotten in between is in one of the two lists at least.
