@@ -177,7 +177,7 @@ private:
         std::array<char, 128> line{};
         std::strncpy(line.data(), "stillpoint-guest: watchdog thaws: ", line.size() - 1);
         std::strncat(line.data(), text_of(trigger), line.size() - std::strlen(line.data()) - 2);
-        std::strncat(line.data(), "\n", 1);
+        line[std::strlen(line.data())] = '\n';
         [[maybe_unused]] const ssize_t done =
             ::write(tools_.log_fd, line.data(), std::strlen(line.data()));
     }

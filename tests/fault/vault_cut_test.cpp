@@ -113,7 +113,8 @@ TEST_CASE("fault/vault: a point is put only after everything that it names") {
     REQUIRE(lab.backup({{"vda", random_disk(40 * block, 1)}}));
     REQUIRE(store.order.size() >= 5);
     CHECK(store.order.front() == "runs");
-    CHECK(store.order.back() == "points");
+    CHECK(store.order.back() == "copies");
+    CHECK(store.order.at(store.order.size() - 2) == "points");
     const auto last_pack = std::find(store.order.rbegin(), store.order.rend(), "packs");
     const auto first_index = std::find(store.order.begin(), store.order.end(), "index");
     CHECK(last_pack.base() <= first_index);

@@ -205,8 +205,12 @@ RunRecord World::back_up(const BackupWish& wish) {
         run.torn = store.torn();
         if (!run.torn.empty()) vault.torn.insert(run.torn);
     }
+    // Once the power is gone at the store, every thread meets it: who reports first is chance.
+    const auto said = [](const std::string& id) {
+        return id == "sim.fault" || id == "fake.fault" ? "fault on request" : id;
+    };
     trace_.add(run.report ? "  done, level " + std::string(name_of(run.report->level))
-                          : "  failed: " + run.report.error().id);
+                          : "  failed: " + said(run.report.error().id));
     run.owner_dead = stage.dead;
     run.disturbed = stage.disturbed();
     run.killed = machine.kills != kills;
@@ -242,7 +246,7 @@ void World::note_instants(const Stage& stage, SimVault& vault, RunRecord& run) {
         vault.truths[instant.point_id] = std::move(truth);
         run.point = instant.point_id;
     }
-    run.published = !run.point.empty() && run.point != run.torn.substr(run.torn.find('/') + 1) &&
+    run.published = !run.point.empty() && run.torn != "points/" + run.point &&
                     vault.store.size("points/" + run.point).has_value();
     if (run.published) vault.published.insert(run.point);
 }

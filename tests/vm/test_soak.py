@@ -99,6 +99,9 @@ class Soak:
         if attempt.before is not None and world.machine.lost_job():
             world.tell("libvirt lost its job")
             world.kill()
+            # Its thread for the VM may still hold the lock of a VM that is gone: "held by
+            # monitor=init-soak". Only a new libvirtd starts that VM again.
+            world.machine.restart_service(signal.SIGTERM)
             attempt.before = None
             soak_backup.await_keepers(world)  # which end once the VM with the lost job is gone
         soak_backup.prove_clean(world, attempt.before)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Commands about a vault and its points, as a user gives them: keys, differences, statistics.
 Needs no VM: the disk is an image that nobody runs."""
+import shutil
 import unittest
 
 import images
@@ -101,6 +102,54 @@ class VaultCommands(unittest.TestCase):
         self.assertGreater(whole["dedupe_ratio"], 10)
         self.assertGreater(whole["freed_bytes"], 0)
         self.assertLess(whole["freed_bytes"], plain["stored_bytes"] / 2)
+
+    def repair(self, *arguments, expect=0):
+        url = self.stillpoint.environment["STILLPOINT_VAULT"]
+        return self.stillpoint.run("vault", "repair", url, *arguments, expect=expect).json
+
+    def test_repair(self):
+        self.stillpoint.init()
+        first = self.backup()
+        shutil.copy(self.disk, self.place.folder / "first.raw")
+        self.write(8 * MIB, b"\2" * CHUNK)
+        second = self.backup()
+        self.assertTrue(self.repair()["ok"])
+        for lost in ("index", "points"):
+            shutil.rmtree(self.stillpoint.vault / lost)
+        self.stillpoint.run("vault", "check", expect=4)
+        planned = self.repair("--dry-run")
+        self.assertEqual(planned["recovered"], [first, second])
+        self.assertGreater(planned["indexed_packs"], 0)
+        self.assertFalse((self.stillpoint.vault / "points").exists())
+        self.assertEqual(self.repair()["recovered"], [first, second])
+        self.stillpoint.run("vault", "check", "--read-data")
+        self.assertTrue(self.stillpoint.run("show", first).json["recovered"])
+        self.stillpoint.run("points", "confirm", first)
+        points = self.stillpoint.run("points").json["points"]
+        self.assertEqual([point["recovered"] for point in points], [False, True])
+        self.assertEqual(self.stillpoint.run("points", "confirm", first, expect=1).error,
+                         "point.not_recovered")
+        self.stillpoint.run("forget", second)
+        self.stillpoint.run("vault", "gc")
+        self.assertEqual(self.repair()["recovered"], [])
+        restored = self.stillpoint.restore(first, self.place.folder / "restored")
+        self.assertTrue(images.identical(restored["vda"], self.place.folder / "first.raw")[0])
+
+    def test_repair_of_damaged_packs(self):
+        self.stillpoint.init()
+        point = self.backup()
+        for pack in (self.stillpoint.vault / "packs").glob("*/*"):
+            data = bytearray(pack.read_bytes())
+            data[60] ^= 1
+            pack.chmod(0o600)
+            pack.write_bytes(data)
+        self.assertGreater(self.repair("--read-data", expect=4)["lost_chunks"], 0)
+        self.stillpoint.run("vault", "check", expect=4)
+        self.stillpoint.backup(["box", "--full", "--image", f"vda=raw:{self.disk}"], expect=3)
+        self.stillpoint.run("vault", "gc")  # takes the damaged packs, which nobody needs now
+        self.stillpoint.run("vault", "check", "--read-data")
+        restored = self.stillpoint.restore(point, self.place.folder / "restored")
+        self.assertTrue(images.identical(restored["vda"], self.disk)[0])
 
 
 if __name__ == "__main__":
