@@ -97,6 +97,12 @@ std::optional<std::string> ask_passphrase(const std::string& prompt) {
     return line;
 }
 
+std::string fixed(double value, int digits) {
+    std::array<char, 48> text{};
+    std::snprintf(text.data(), text.size(), "%.*f", digits, value);
+    return text.data();
+}
+
 std::string human_bytes(std::uint64_t bytes) {
     static constexpr std::array<const char*, 6> units{"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
     auto value = static_cast<double>(bytes);

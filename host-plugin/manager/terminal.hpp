@@ -29,5 +29,7 @@ private:
 
 /// "1.5 GiB", "312 KiB", "0 B"
 [[nodiscard]] std::string human_bytes(std::uint64_t bytes);
+/// "1.50" for (1.5, 2)
+[[nodiscard]] std::string fixed(double value, int digits);
 
 }  // namespace stillpoint::manager
