@@ -125,8 +125,11 @@ Status Checker::check_copies() {
     const VaultCore& core = chunks_.core();
     SP_ASSIGN(const auto lost, lost_points(core));
     for (const PointId& id : lost) {
-        log_.add(
-            {id, {}, {}, "the recovery point is gone and was not forgotten; its copy is there"});
+        log_.add({id,
+                  {},
+                  {},
+                  "the recovery point is gone and was not forgotten: `stillpoint vault repair` "
+                  "brings it back"});
     }
     SP_ASSIGN(const auto copies, list_copies(core));
     for (const PointId& id : copies) {
