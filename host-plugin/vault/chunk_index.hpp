@@ -9,13 +9,6 @@
 
 namespace stillpoint::vault {
 
-/// Where a chunk probably lies: the full id is not known here.
-struct IndexHit {
-    PackName pack;
-    std::uint32_t slot = 0;
-    bool condemned = false;
-};
-
 /// The index in memory: 16 bytes a chunk, sorted, in 256 parts by the id's first byte, so that
 /// growing one never needs room for two.
 /// @threads any, concurrently

@@ -5,37 +5,17 @@
 #include "vault/chunk_index.hpp"
 #include "vault/index_segment.hpp"
 #include "vault/sealed_object.hpp"
+#include "index_samples.hpp"
 #include "vault_fixture.hpp"
 
 using namespace stillpoint;
 using namespace stillpoint::vault;
+using test::id_of;
+using test::pack_named;
+using test::segment_of;
 using test::TestVault;
 
 namespace {
-
-chunk::ChunkId id_of(std::uint64_t number) {
-    chunk::ChunkId id;
-    const auto digest = chunk::sha256(as_bytes(std::to_string(number)));
-    std::copy(digest.begin(), digest.end(), id.value.begin());
-    return id;
-}
-
-PackName pack_named(std::uint64_t number) {
-    return PackName{chunk::sha256(as_bytes("pack" + std::to_string(number)))};
-}
-
-Segment segment_of(std::uint64_t entries, std::uint64_t first = 0) {
-    Segment segment;
-    for (std::uint64_t i = 0; i < entries; ++i) {
-        if (i % 100 == 0) {
-            segment.packs.push_back({pack_named(first + i), 1u << 20, 100, Content::data});
-        }
-        const auto pack = static_cast<std::uint32_t>(segment.packs.size() - 1);
-        segment.entries.push_back(
-            {index_key(id_of(first + i)), static_cast<std::uint16_t>(i % 100), pack});
-    }
-    return segment;
-}
 
 Result<Segment> stored_and_loaded(const TestVault& vault, const Bytes& bytes) {
     REQUIRE(vault.store.remove("index/a"));
