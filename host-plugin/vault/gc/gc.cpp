@@ -66,6 +66,7 @@ private:
 
 Status Collector::begin() {
     SP_ASSIGN(chunks_, StoredChunks::open(core_));
+    SP_TRY(chunks_->prove_index(cancel_));
     const auto damage = chunks_->index_damage();
     if (!damage.empty()) {
         return fail(Errc::corrupt, "gc.damage", damage.front(),
