@@ -18,8 +18,6 @@ namespace {
 
 // A process that slept longer than that in the middle of a backup is not waited for any more.
 constexpr std::chrono::hours fences_kept{24 * 30};
-// Every backup adds a segment, and opening a vault reads them all.
-constexpr std::size_t segments_max = 8;
 
 class Collector {
 public:
@@ -279,8 +277,7 @@ Result<GcResult> Collector::run() {
     SP_TRY(finish_marks(reach));
     SP_TRY(condemn(chosen, std::move(reach)));
     for (const PointId& id : nobodys_) SP_TRY(remove_forgotten(*core_, id));
-    SP_ASSIGN(const auto segments, core_->store.list(names::index));
-    if (segments.size() > segments_max) SP_TRY(rewrite_index(*core_, {}));
+    SP_TRY(tidy_index(*core_));
     SP_TRY(remove_old_fences(*core_, fences_kept));
     run_->end();
     return result_;
