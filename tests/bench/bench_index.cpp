@@ -118,7 +118,7 @@ public:
     Status put(const std::string& name, ByteView bytes) override { return inner_.put(name, bytes); }
     Result<Bytes> get(const std::string& name, ByteOffset at, ByteCount length) override {
         ++gets;
-        bytes += length.raw();
+        bytes_read += length.raw();
         return inner_.get(name, at, length);
     }
     Result<ByteCount> size(const std::string& name) override { return inner_.size(name); }
@@ -127,7 +127,7 @@ public:
     }
     Status remove(const std::string& name) override { return inner_.remove(name); }
     [[nodiscard]] std::string describe() const override { return inner_.describe(); }
-    std::atomic<std::uint64_t> gets{0}, bytes{0};
+    std::atomic<std::uint64_t> gets{0}, bytes_read{0};
 
 private:
     BlockStore& inner_;
@@ -200,14 +200,14 @@ private:
         }
         return {{"open_seconds", seconds_since(start)},
                 {"open_cpu_seconds", cpu_seconds() - cpu},
-                {"open_bytes_read", std::uint64_t{store_.bytes}},
+                {"open_bytes_read", std::uint64_t{store_.bytes_read}},
                 {"index_bytes", bytes},
                 {"segments", std::uint64_t{objects.size()}}};
     }
 
     /// Nanoseconds of one lookup as a thread sees it, and what it reads.
     Map lookups(bool found, unsigned threads, std::uint64_t count) {
-        const std::uint64_t bytes = store_.bytes, gets = store_.gets;
+        const std::uint64_t bytes = store_.bytes_read, gets = store_.gets;
         std::atomic<std::uint64_t> wrong{0};
         const double cpu = cpu_seconds();
         const env::Nanoseconds start = real_clock.monotonic();
@@ -234,7 +234,7 @@ private:
         return {{"ns", seconds * 1e9 / static_cast<double>(count)},
                 {"cpu_ns", (cpu_seconds() - cpu) * 1e9 / all},
                 {"gets", static_cast<double>(store_.gets - gets) / all},
-                {"bytes", static_cast<double>(store_.bytes - bytes) / all}};
+                {"bytes", static_cast<double>(store_.bytes_read - bytes) / all}};
     }
 
     Options options_;
@@ -263,7 +263,7 @@ int main(int argc, char** argv) {
         make(options, *core);
         return 0;
     }
-    store.bytes = store.gets = 0;
+    store.bytes_read = store.gets = 0;
     const Map result = Bench{options, *core, store}.run();
     std::puts(serialization::to_json(result, serialization::JsonStyle::indented).c_str());
     return 0;
