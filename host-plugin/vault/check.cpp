@@ -64,6 +64,7 @@ private:
 Result<CheckResult> Checker::run() {
     SP_ASSIGN(const auto plain, check_plain_objects(chunks_.core().store));
     for (const std::string& text : plain) log_.add(text);
+    SP_TRY(chunks_.prove_index(options_.cancel));
     for (const std::string& text : chunks_.index_damage()) log_.add(text);
     SP_TRY(check_packs());
     SP_TRY(check_points());
@@ -76,7 +77,10 @@ Status Checker::check_packs() {
     for (const std::string& name : listing.strangers) {
         log_.add("object " + name + " is not named like a pack");
     }
-    const auto indexed = chunks_.packs();
+    auto named = chunks_.packs();
+    if (!named && named.error().code != Errc::corrupt) return fail(named.error());
+    // A pack table that is damaged was reported with its segment; what hits points is found below.
+    const std::vector<PackName> indexed = named ? std::move(*named) : listing.packs;
     if (options_.depth == CheckDepth::read_data) {
         std::set<PackName> names{indexed.begin(), indexed.end()};
         names.insert(listing.packs.begin(), listing.packs.end());

@@ -48,14 +48,8 @@ void ChunkIndex::insert(Part& part, std::vector<SegmentEntry>::const_iterator fr
     if (part.recent.size() > recent_entries_max) merge_into(part.sorted, part.recent);
 }
 
-Status ChunkIndex::add(const Segment& segment) {
+void ChunkIndex::add(const Segment& segment) {
     const std::unique_lock lock{mutex_};
-    if (content_.entries + segment.entries.size() > entries_max_) {
-        return fail(Errc::unsupported, "vault.index_full",
-                    "the vault has more than " + std::to_string(entries_max_) +
-                        " chunks, which is what this version holds in memory",
-                    "use a newer version of Stillpoint, or a second vault");
-    }
     std::vector<std::uint32_t> ordinals;
     for (const SegmentPack& pack : segment.packs) ordinals.push_back(ordinal_of(pack.name));
     for (auto from = segment.entries.begin(); from != segment.entries.end();) {
@@ -67,7 +61,6 @@ Status ChunkIndex::add(const Segment& segment) {
         from = to;
     }
     content_.entries += segment.entries.size();
-    return {};
 }
 
 std::vector<IndexHit> ChunkIndex::find(const chunk::ChunkId& id) const {
@@ -90,6 +83,11 @@ std::vector<IndexHit> ChunkIndex::find(const chunk::ChunkId& id) const {
 void ChunkIndex::condemn(const PackName& pack) {
     const std::unique_lock lock{mutex_};
     content_.condemned.insert(pack);
+}
+
+bool ChunkIndex::is_condemned(const PackName& pack) const {
+    const std::shared_lock lock{mutex_};
+    return content_.condemned.contains(pack);
 }
 
 void ChunkIndex::swap(ChunkIndex& fresh) {

@@ -9,25 +9,17 @@
 
 namespace stillpoint::vault {
 
-/// Where a chunk probably lies: the full id is not known here.
-struct IndexHit {
-    PackName pack;
-    std::uint32_t slot = 0;
-    bool condemned = false;
-};
-
-/// The index in memory: 16 bytes a chunk, sorted, in 256 parts by the id's first byte, so that
-/// growing one never needs room for two.
+/// Segments that are held in memory: 16 bytes a chunk, sorted, in 256 parts by the id's first byte,
+/// so that growing one never needs room for two. VaultIndex decides which.
 /// @threads any, concurrently
 class ChunkIndex {
 public:
-    explicit ChunkIndex(std::uint64_t entries_max = index_entries_max)
-        : entries_max_(entries_max) {}
-    /// @errors unsupported, id "vault.index_full"
-    Status add(const Segment& segment);
+    void add(const Segment& segment);
     /// All entries whose key is that of the id; those of packs not condemned first.
     [[nodiscard]] std::vector<IndexHit> find(const chunk::ChunkId& id) const;
+    /// The pack may be one that no segment here names.
     void condemn(const PackName& pack);
+    [[nodiscard]] bool is_condemned(const PackName& pack) const;
     /// Takes over the content of another that nobody else uses yet.
     void swap(ChunkIndex& fresh);
     [[nodiscard]] std::uint64_t entries() const;
@@ -52,7 +44,6 @@ private:
     };
     mutable std::shared_mutex mutex_;
     Content content_;
-    std::uint64_t entries_max_;
 };
 
 }  // namespace stillpoint::vault

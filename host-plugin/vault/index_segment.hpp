@@ -36,16 +36,25 @@ struct Segment {
     std::vector<SegmentEntry> entries;  // sorted
 };
 
+/// Where a chunk probably lies: the full id is not known here.
+struct IndexHit {
+    PackName pack;
+    std::uint32_t slot = 0;
+    bool condemned = false;
+};
+
 inline constexpr std::size_t index_page_bytes = 4096;
-inline constexpr std::uint64_t index_entries_max = 10'000'000;  // held in memory: 160 MB
-inline constexpr std::uint32_t index_packs_max = 1u << 20;      // of one segment
+// What the format carries in one segment: the fan-out table counts in 32 bits. A pack table of that
+// length (384 MiB) names 256 TiB of full packs.
+inline constexpr std::uint64_t index_entries_max = 0xffffffff;
+inline constexpr std::uint32_t index_packs_max = 1u << 23;
 
 /// @return names/<32 hex> of a new segment
 [[nodiscard]] std::string new_segment_name(const RandomSource& random);
 /// @param segment entries in any order
 [[nodiscard]] Bytes encode_segment(const VaultCore& core, const std::string& name, Segment segment);
-/// Reads page by page, so that no length is believed before a page proved it.
-/// @errors corrupt, id "vault.index_damaged" · unsupported, id "vault.index_full"
+/// Reads a whole segment into memory, 16 bytes an entry and 48 a pack.
+/// @errors corrupt, id "vault.index_damaged" · not_found · io
 [[nodiscard]] Result<Segment> load_segment(const VaultCore& core, const std::string& name);
 
 }  // namespace stillpoint::vault

@@ -5,16 +5,31 @@
 #include "vault/gc/claim.hpp"
 #include "vault/gc/index_merge.hpp"
 #include "vault/gc/live_runs.hpp"
-#include "vault/index_segment.hpp"
 #include "vault/object_names.hpp"
 #include "vault/opened_vault.hpp"
 #include "vault/pack_check.hpp"
 #include "vault/point_copies.hpp"
 #include "vault/point_record.hpp"
 #include "vault/sealed_object.hpp"
+#include "vault/segment_stream.hpp"
 
 namespace stillpoint::vault {
 namespace {
+
+/// The packs that a segment names; every page of it was read and proven.
+Result<std::vector<PackName>> packs_of(const VaultCore& core, const ObjectInfo& segment) {
+    SP_ASSIGN(auto stream, SegmentStream::open(core, segment.name, segment.size));
+    std::vector<PackName> packs;
+    while (true) {
+        SP_ASSIGN(const auto pack, stream.next_pack());
+        if (!pack) break;
+        packs.push_back(pack->name);
+    }
+    while (true) {
+        SP_ASSIGN(const auto entry, stream.next_entry());
+        if (!entry) return packs;
+    }
+}
 
 class Repairer {
 public:
@@ -57,13 +72,13 @@ Status Repairer::read_segments() {
     SP_ASSIGN(const auto objects, core_->store.list(names::index));
     for (const ObjectInfo& object : objects) {
         SP_TRY(alive());
-        const auto segment = load_segment(*core_, object.name);
-        if (segment) {
-            for (const SegmentPack& pack : segment->packs) named_.insert(pack.name);
-        } else if (segment.error().code == Errc::corrupt) {
+        const auto packs = packs_of(*core_, object);
+        if (packs) {
+            named_.insert(packs->begin(), packs->end());
+        } else if (packs.error().code == Errc::corrupt) {
             segments_.push_back(object.name);
-        } else if (segment.error().code != Errc::not_found) {
-            return fail(segment.error());
+        } else if (packs.error().code != Errc::not_found) {
+            return fail(packs.error());
         }
     }
     result_.damaged_segments = segments_.size();

@@ -47,8 +47,9 @@ private:
     std::unordered_map<chunk::ChunkId, std::uint64_t, chunk::ChunkIdHash> known_;
 };
 
-void count_packs(StoredChunks& chunks, Stats& stats) {
-    for (const PackName& name : chunks.packs()) {
+Status count_packs(StoredChunks& chunks, Stats& stats) {
+    SP_ASSIGN(const auto packs, chunks.packs());
+    for (const PackName& name : packs) {
         ++stats.packs;
         const auto directory = chunks.directory(name);
         if (!directory) continue;  // damage is what check reports
@@ -59,6 +60,7 @@ void count_packs(StoredChunks& chunks, Stats& stats) {
             stats.chunk_bytes_stored += entry.stored_bytes;
         }
     }
+    return {};
 }
 
 bool is_needed(const std::map<PackName, gc::PackUse>& packs, const PackName& name,
@@ -107,7 +109,7 @@ Result<Stats> measure_vault(StoredChunks& chunks, NodeLoader& nodes,
     }
     SP_ASSIGN(const auto objects, chunks.core().store.list(""));
     for (const ObjectInfo& object : objects) stats.stored_bytes += object.size.raw();
-    count_packs(chunks, stats);
+    SP_TRY(count_packs(chunks, stats));
     if (request.read_maps) {
         BlockCount count{nodes, cancel};
         stats.data_bytes = 0;

@@ -3,16 +3,17 @@
 #include <algorithm>
 
 #include "base/hex.hpp"
-#include "vault/chunk_index.hpp"
 #include "vault/marks.hpp"
 #include "vault/object_names.hpp"
 #include "vault/pack_reader.hpp"
+#include "vault/segment_stream.hpp"
+#include "vault/vault_index.hpp"
 
 namespace stillpoint::vault {
 
 StoredChunks::StoredChunks(std::shared_ptr<VaultCore> core)
     : core_(std::move(core)),
-      index_(std::make_unique<ChunkIndex>()),
+      index_(std::make_unique<VaultIndex>(*core_)),
       reader_(std::make_unique<PackReader>(*core_)) {}
 
 StoredChunks::~StoredChunks() = default;
@@ -28,47 +29,69 @@ Status StoredChunks::refresh() {
     SP_ASSIGN(const auto objects, core_->store.list(names::index));
     std::set<std::string> listed;
     for (const ObjectInfo& object : objects) listed.insert(object.name);
+    SP_ASSIGN(const Marks marks, load_marks(*core_));
+    for (const std::string& text : marks.damage) damage_[text] = text;
     // Segments that are gone were merged by gc; what they named may be gone too.
     if (!std::includes(listed.begin(), listed.end(), seen_.begin(), seen_.end())) {
-        ChunkIndex fresh;
-        SP_TRY(load_into(fresh, listed));
-        index_->swap(fresh);
+        const auto fresh = index_->successor();
+        SP_TRY(load_into(*fresh, objects));
+        for (const PackName& pack : marks.packs) fresh->condemn(pack);
+        index_->swap(*fresh);
         reader_->forget_all();
     } else {
-        std::set<std::string> added;
-        std::set_difference(listed.begin(), listed.end(), seen_.begin(), seen_.end(),
-                            std::inserter(added, added.end()));
-        SP_TRY(load_into(*index_, added));
+        std::vector<ObjectInfo> added;
+        std::copy_if(objects.begin(), objects.end(), std::back_inserter(added),
+                     [this](const ObjectInfo& object) { return !seen_.contains(object.name); });
+        SP_TRY(load_into(*index_, std::move(added)));
+        for (const PackName& pack : marks.packs) index_->condemn(pack);
     }
     seen_ = std::move(listed);
-    return honour_marks();
+    ++generation_;
+    return {};
 }
 
-Status StoredChunks::load_into(ChunkIndex& index, const std::set<std::string>& segments) {
-    for (const std::string& name : segments) {
-        const auto segment = load_segment(*core_, name);
-        if (segment) {
-            SP_TRY(index.add(*segment));
-        } else if (segment.error().code == Errc::corrupt) {
-            damage_[name] = segment.error().text;
-        } else if (segment.error().code != Errc::not_found) {  // gone since the listing: merged
-            return fail(segment.error());
+Status StoredChunks::load_into(VaultIndex& index, std::vector<ObjectInfo> segments) {
+    // The smallest first: most of them fit into memory then.
+    std::sort(segments.begin(), segments.end(),
+              [](const ObjectInfo& a, const ObjectInfo& b) { return a.size < b.size; });
+    for (const ObjectInfo& segment : segments) {
+        const Status loaded = index.load(segment);
+        if (loaded) continue;
+        if (loaded.error().code == Errc::corrupt) {
+            damage_[segment.name] = loaded.error().text;
+        } else if (loaded.error().code != Errc::not_found) {  // gone since the listing: merged
+            return fail(loaded.error());
         }
     }
     return {};
 }
 
-Status StoredChunks::honour_marks() {
-    SP_ASSIGN(const Marks marks, load_marks(*core_));
-    for (const PackName& pack : marks.packs) index_->condemn(pack);
-    for (const std::string& text : marks.damage) damage_[text] = text;
+Status StoredChunks::add_own(const std::string& name, const Segment& segment) {
+    const std::scoped_lock lock{refreshing_};
+    const Status added = index_->add_own(name, segment);
+    // Merged by a gc since it was put: what it says is found at the next look around.
+    if (!added && added.error().code != Errc::not_found) return added;
+    seen_.insert(name);
+    ++generation_;
     return {};
 }
 
-Status StoredChunks::add_own(const std::string& name, const Segment& segment) {
+Status StoredChunks::prove_index(const env::CancelToken& cancel) {
+    for (const std::string& name : index_->stored_segments()) {
+        SP_TRY(cancel.check());
+        const auto size = core_->store.size(name);
+        const Status proven =
+            size ? prove_segment(*core_, name, *size) : Status{fail(size.error())};
+        if (proven || proven.error().code == Errc::not_found) continue;  // gone: gc merged it
+        if (proven.error().code != Errc::corrupt) return proven;
+        note_damage(proven.error());
+    }
+    return {};
+}
+
+void StoredChunks::note_damage(const Error& error) {
     const std::scoped_lock lock{refreshing_};
-    seen_.insert(name);
-    return index_->add(segment);
+    damage_[error.text] = error.text;
 }
 
 Result<PutResult> StoredChunks::put(const chunk::ChunkId& id, ByteView, Content) {
@@ -84,16 +107,64 @@ Result<ChunkPlace> StoredChunks::confirm(const chunk::ChunkId& id, const IndexHi
     return fail(Errc::not_found, "vault.chunk_elsewhere", "another chunk with the same key");
 }
 
-Result<std::optional<ChunkPlace>> StoredChunks::known(const chunk::ChunkId& id) {
-    for (const IndexHit& hit : index_->find(id)) {
-        if (hit.condemned) continue;
-        auto place = confirm(id, hit);
-        if (place) return std::optional{*place};
-        // What cannot be confirmed is stored again: a damaged pack is nothing to build on.
-        if (place.error().code != Errc::not_found && place.error().code != Errc::corrupt) {
-            return fail(place.error());
-        }
+/// Looks until it is not gc's doing that a look failed: it may have moved what we look for since
+/// the index was loaded, and taken away segments that were only opened.
+template <class T, class Look>
+Result<T> StoredChunks::look_again(Look&& look) {
+    constexpr unsigned looks_max = 3;  // that gc merges twice during a lookup is not to be expected
+    for (unsigned looks = 1;; ++looks) {
+        const std::uint64_t generation = generation_;
+        auto found = look();
+        if (found || looks == looks_max) return found;
+        const Errc code = found.error().code;
+        if (code != Errc::corrupt && code != Errc::not_found) return found;
+        if (!moved_since(generation)) return found;
     }
+}
+
+bool StoredChunks::moved_since(std::uint64_t generation) {
+    if (generation_ != generation) return true;  // another thread has looked already
+    const auto objects = core_->store.list(names::index);
+    if (!objects) return false;
+    {
+        const std::scoped_lock lock{refreshing_};
+        const bool same = std::equal(
+            objects->begin(), objects->end(), seen_.begin(), seen_.end(),
+            [](const ObjectInfo& object, const std::string& name) { return object.name == name; });
+        if (same) return generation_ != generation;
+    }
+    return refresh().has_value();
+}
+
+Result<std::optional<ChunkPlace>> StoredChunks::known(const chunk::ChunkId& id) {
+    auto place = look_again<std::optional<ChunkPlace>>([&] { return known_once(id); });
+    // Where gc merges faster than we look, the chunk is stored again: no harm but its bytes.
+    if (!place && place.error().code == Errc::not_found) return std::nullopt;
+    return place;
+}
+
+Result<std::optional<ChunkPlace>> StoredChunks::known_once(const chunk::ChunkId& id) {
+    const auto first_good =
+        [&](const std::vector<IndexHit>& hits) -> Result<std::optional<ChunkPlace>> {
+        for (const IndexHit& hit : hits) {
+            if (hit.condemned) continue;
+            auto place = confirm(id, hit);
+            if (place) return std::optional{*place};
+            // What cannot be confirmed is stored again: a damaged pack is nothing to build on.
+            if (place.error().code != Errc::not_found && place.error().code != Errc::corrupt) {
+                return fail(place.error());
+            }
+        }
+        return std::nullopt;
+    };
+    SP_ASSIGN(auto held, first_good(index_->find_held(id)));
+    if (held) return held;
+    const IndexAnswer answer = index_->find_stored(id);
+    SP_ASSIGN(auto stored, first_good(answer.hits));
+    if (stored || !answer.trouble) return stored;
+    if (answer.trouble->code != Errc::corrupt) return fail(*answer.trouble);
+    // Damage may hide the chunk: it is stored again, and check names the segment.
+    note_damage(*answer.trouble);
     return std::nullopt;
 }
 
@@ -114,34 +185,39 @@ Error missing_error(const chunk::ChunkId& id, const std::optional<Error>& worst)
 
 }  // namespace
 
-/// A gc may have moved what we look for since the index was loaded; then the segments changed.
-bool StoredChunks::moved_meanwhile() {
-    const auto objects = core_->store.list(names::index);
-    if (!objects) return false;
-    {
-        const std::scoped_lock lock{refreshing_};
-        const bool same = std::equal(
-            objects->begin(), objects->end(), seen_.begin(), seen_.end(),
-            [](const ObjectInfo& object, const std::string& name) { return object.name == name; });
-        if (same) return false;
+/// Offers the places where a chunk may be to `use` until it succeeds: those that cost no reading of
+/// the index, then the others, those of condemned packs last.
+template <class T, class Use>
+Result<T> StoredChunks::first_of(const chunk::ChunkId& id, Use&& use) {
+    std::optional<Error> worst;
+    std::vector<IndexHit> later;
+    for (const IndexHit& hit : index_->find_held(id)) {
+        if (hit.condemned) {
+            later.push_back(hit);
+            continue;
+        }
+        auto used = use(hit);
+        if (used) return used;
+        remember_worse(worst, used.error());
     }
-    return refresh().has_value();
+    const IndexAnswer answer = index_->find_stored(id);
+    const auto condemned = std::find_if(answer.hits.begin(), answer.hits.end(),
+                                        [](const IndexHit& hit) { return hit.condemned; });
+    later.insert(later.begin(), answer.hits.begin(), condemned);
+    later.insert(later.end(), condemned, answer.hits.end());
+    for (const IndexHit& hit : later) {
+        auto used = use(hit);
+        if (used) return used;
+        remember_worse(worst, used.error());
+    }
+    // What could not be asked may have it: then absence is not proven, and is not claimed.
+    return fail(answer.trouble ? *answer.trouble : missing_error(id, worst));
 }
 
 Result<ChunkPlace> StoredChunks::locate(const chunk::ChunkId& id) {
-    auto place = locate_once(id);
-    if (place || place.error().code != Errc::corrupt || !moved_meanwhile()) return place;
-    return locate_once(id);
-}
-
-Result<ChunkPlace> StoredChunks::locate_once(const chunk::ChunkId& id) {
-    std::optional<Error> worst;
-    for (const IndexHit& hit : index_->find(id)) {
-        auto place = confirm(id, hit);
-        if (place) return place;
-        remember_worse(worst, place.error());
-    }
-    return fail(missing_error(id, worst));
+    return look_again<ChunkPlace>([&] {
+        return first_of<ChunkPlace>(id, [&](const IndexHit& hit) { return confirm(id, hit); });
+    });
 }
 
 Result<Bytes> StoredChunks::read(const chunk::ChunkId& id, const ChunkPlace& place,
@@ -156,20 +232,12 @@ Result<Bytes> StoredChunks::read(const chunk::ChunkId& id, const ChunkPlace& pla
 }
 
 Result<Bytes> StoredChunks::get(const chunk::ChunkId& id, Content content) {
-    auto bytes = get_once(id, content);
-    if (bytes || bytes.error().code != Errc::corrupt || !moved_meanwhile()) return bytes;
-    return get_once(id, content);
-}
-
-Result<Bytes> StoredChunks::get_once(const chunk::ChunkId& id, Content content) {
-    std::optional<Error> worst;
-    for (const IndexHit& hit : index_->find(id)) {
-        const auto place = confirm(id, hit);
-        auto bytes = place ? read(id, *place, content) : Result<Bytes>{fail(place.error())};
-        if (bytes) return bytes;
-        remember_worse(worst, bytes.error());
-    }
-    return fail(missing_error(id, worst));
+    return look_again<Bytes>([&] {
+        return first_of<Bytes>(id, [&](const IndexHit& hit) -> Result<Bytes> {
+            SP_ASSIGN(const ChunkPlace place, confirm(id, hit));
+            return read(id, place, content);
+        });
+    });
 }
 
 std::vector<std::string> StoredChunks::index_damage() const {
@@ -182,8 +250,9 @@ std::vector<std::string> StoredChunks::index_damage() const {
 std::uint64_t StoredChunks::chunk_count() const {
     return index_->entries();
 }
-std::vector<PackName> StoredChunks::packs() const {
-    return index_->packs();
+
+Result<std::vector<PackName>> StoredChunks::packs() {
+    return look_again<std::vector<PackName>>([&] { return index_->packs(); });
 }
 
 Result<std::shared_ptr<const PackDirectory>> StoredChunks::directory(const PackName& pack) {

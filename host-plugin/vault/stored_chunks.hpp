@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -7,15 +8,17 @@
 #include <string>
 #include <vector>
 
+#include "env/cancel.hpp"
 #include "vault/chunk_store.hpp"
 #include "vault/pack_format.hpp"
 #include "vault/vault_core.hpp"
 
 namespace stillpoint::vault {
 
-class ChunkIndex;
 class PackReader;
+class VaultIndex;
 struct IndexHit;
+struct ObjectInfo;
 struct Segment;
 
 /// Where one chunk lies.
@@ -29,9 +32,8 @@ struct ChunkPlace {
 /// @threads any, concurrently
 class StoredChunks final : public ChunkStore {
 public:
-    /// Loads every index segment. A damaged segment is noted (see index_damage), not fatal: its
-    /// chunks are missing, everything else can be read.
-    /// @errors unsupported, id "vault.index_full": more chunks than this version holds in memory
+    /// Loads small index segments and opens the others (see VaultIndex). A damaged segment is noted
+    /// (see index_damage), not fatal: its chunks are missing, everything else can be read.
     static Result<std::unique_ptr<StoredChunks>> open(std::shared_ptr<VaultCore> core);
     ~StoredChunks() override;
 
@@ -40,18 +42,23 @@ public:
     Result<Bytes> get(const chunk::ChunkId& id, Content content) override;
     /// Finds a chunk without reading it. Of several copies the first whose pack directory is
     /// readable is named.
-    /// @errors corrupt, id "vault.chunk_missing" or "vault.pack_damaged" (a pack that should have
-    ///         it is missing or its directory is damaged)
+    /// @errors corrupt, id "vault.chunk_missing", "vault.pack_damaged" (a pack that should have
+    ///         it is missing or its directory is damaged) or "vault.index_damaged" (a page of the
+    ///         index that might name it is)
     Result<ChunkPlace> locate(const chunk::ChunkId& id);
 
     /// Loads segments written since, forgets those that are gone, reads the condemned marks.
     Status refresh();
-    /// One text for each index segment or mark that could not be read.
+    /// Reads the segments that were only opened, too, and notes what is damaged in them.
+    /// @errors cancelled · io
+    Status prove_index(const env::CancelToken& cancel);
+    /// One text for each index segment or mark that could not be read, so far.
     [[nodiscard]] std::vector<std::string> index_damage() const;
     /// Entries in the index, copies counted.
     [[nodiscard]] std::uint64_t chunk_count() const;
-    /// Names of the packs that the index refers to, sorted.
-    [[nodiscard]] std::vector<PackName> packs() const;
+    /// Names of the packs that the index refers to, sorted; 1 MiB for 1 TiB in full packs.
+    /// @errors corrupt, id "vault.index_damaged" · io
+    [[nodiscard]] Result<std::vector<PackName>> packs();
     /// @errors corrupt, id "vault.pack_damaged": missing, cut, or the directory's seal is broken
     Result<std::shared_ptr<const PackDirectory>> directory(const PackName& pack);
 
@@ -63,24 +70,28 @@ public:
 private:
     friend class ChunkRun;
     explicit StoredChunks(std::shared_ptr<VaultCore> core);
-    Status load_into(ChunkIndex& index, const std::set<std::string>& segments);
-    Status honour_marks();
+    Status load_into(VaultIndex& index, std::vector<ObjectInfo> segments);
     /// A segment that a run of ours put: from now on its chunks are known to every run.
     Status add_own(const std::string& name, const Segment& segment);
     /// Where a writer may rely on a chunk being: confirmed and not condemned.
     Result<std::optional<ChunkPlace>> known(const chunk::ChunkId& id);
     Result<ChunkPlace> confirm(const chunk::ChunkId& id, const IndexHit& hit);
     Result<Bytes> read(const chunk::ChunkId& id, const ChunkPlace& place, Content content);
-    Result<ChunkPlace> locate_once(const chunk::ChunkId& id);
-    Result<Bytes> get_once(const chunk::ChunkId& id, Content content);
-    bool moved_meanwhile();
+    Result<std::optional<ChunkPlace>> known_once(const chunk::ChunkId& id);
+    template <class T, class Use>
+    Result<T> first_of(const chunk::ChunkId& id, Use&& use);
+    template <class T, class Look>
+    Result<T> look_again(Look&& look);
+    bool moved_since(std::uint64_t generation);
+    void note_damage(const Error& error);
 
     std::shared_ptr<VaultCore> core_;
-    std::unique_ptr<ChunkIndex> index_;
+    std::unique_ptr<VaultIndex> index_;
     std::unique_ptr<PackReader> reader_;
     mutable std::mutex refreshing_;
     std::set<std::string> seen_;                 // segments, also damaged ones
-    std::map<std::string, std::string> damage_;  // text by object
+    std::map<std::string, std::string> damage_;  // text by object, or by itself
+    std::atomic<std::uint64_t> generation_{0};   // counts the times that segments came or went
 };
 
 }  // namespace stillpoint::vault

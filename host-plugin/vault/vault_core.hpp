@@ -10,6 +10,7 @@
 #include "env/clock.hpp"
 #include "vault/block_store.hpp"
 #include "vault/config.hpp"
+#include "vault/index_limits.hpp"
 
 namespace stillpoint::vault {
 
@@ -58,6 +59,7 @@ struct VaultCore {
     const env::Clock& clock;  // outlives the core
     RandomSource random;
     chunk::Compressor compressor;
+    IndexLimits index_limits;  // of each index that is opened from now on
 };
 
 /// Reads `config` and the key slots and unwraps the master key: the first half of open_vault().

@@ -208,7 +208,8 @@ private:
             best_wall = std::min(best_wall, env::to_ms(real_clock.monotonic() - start) / 1e3);
             stored = run->stored_total_bytes();
             const double before_check = cpu_seconds();
-            for (const auto& pack : chunks->packs()) {
+            const auto packs = chunks->packs().value();
+            for (const auto& pack : packs) {
                 if (!vault::verify_pack(*core, pack).value().whole()) std::abort();
             }
             best_check = std::min(best_check, cpu_seconds() - before_check);

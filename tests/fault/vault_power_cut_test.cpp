@@ -56,7 +56,8 @@ bool has_point(BlockStore& store, std::uint64_t number) {
 void check_vault(const TestVault& vault) {
     const auto chunks = vault.chunks();
     CHECK(chunks->index_damage().empty());
-    for (const PackName& pack : chunks->packs()) {
+    const auto packs = chunks->packs().value();
+    for (const PackName& pack : packs) {
         CHECK(verify_pack(*vault.core, pack).value().whole());
     }
     for (std::uint64_t number = 0; number < 3; ++number) {

@@ -5,6 +5,7 @@
 #include "base/check.hpp"
 #include "env/random.hpp"
 #include "vault/memory_store.hpp"
+#include "vault/opened_vault.hpp"
 #include "vault/vault.hpp"
 
 namespace stillpoint::test {
@@ -27,7 +28,8 @@ class VaultLab {
 public:
     static constexpr std::uint32_t chunk_bytes = 16u << 10;
 
-    explicit VaultLab(vault::BlockStore& store) : store_(store) {
+    explicit VaultLab(vault::BlockStore& store, const vault::IndexLimits& limits = {})
+        : store_(store), limits_(limits) {
         vault::InitOptions options;
         options.encryption = vault::Encryption::none;
         options.chunk_bytes = chunk_bytes;
@@ -41,7 +43,11 @@ public:
     static void join_time(VaultLab& joining, const VaultLab& other) {
         joining.clock_.pass(other.clock_.monotonic() - joining.clock_.monotonic());
     }
-    void reopen() { vault_ = vault::open_vault(store_, {}, clock_).value(); }
+    void reopen() {
+        auto core = vault::unlock_vault(store_, {}, clock_).value();
+        core->index_limits = limits_;
+        vault_ = vault::OpenedVault::open(std::move(core)).value();
+    }
     [[nodiscard]] vault::Vault& vault() { return *vault_; }
     [[nodiscard]] LabClock& clock() { return clock_; }
     /// A fresh id, later than every one before.
@@ -114,6 +120,7 @@ private:
     }
 
     vault::BlockStore& store_;
+    vault::IndexLimits limits_;
     LabClock clock_;
     std::unique_ptr<vault::Vault> vault_;
 };

@@ -20,8 +20,6 @@ namespace {
 
 // A process that slept longer than that in the middle of a backup is not waited for any more.
 constexpr std::chrono::hours fences_kept{24 * 30};
-// Every backup adds a segment, and opening a vault reads them all.
-constexpr std::size_t segments_max = 8;
 
 class Collector {
 public:
@@ -69,6 +67,7 @@ private:
 
 Status Collector::begin() {
     SP_ASSIGN(chunks_, StoredChunks::open(core_));
+    SP_TRY(chunks_->prove_index(cancel_));
     const auto damage = chunks_->index_damage();
     if (!damage.empty()) {
         return fail(Errc::corrupt, "gc.damage", damage.front(),
@@ -291,8 +290,7 @@ Result<GcResult> Collector::run() {
     SP_TRY(finish_marks(reach));
     SP_TRY(condemn(chosen, std::move(reach)));
     for (const PointId& id : nobodys_) SP_TRY(remove_forgotten(*core_, id));
-    SP_ASSIGN(const auto segments, core_->store.list(names::index));
-    if (segments.size() > segments_max) SP_TRY(rewrite_index(*core_, {}));
+    SP_TRY(tidy_index(*core_));
     SP_TRY(remove_old_fences(*core_, fences_kept));
     run_->end();
     return result_;

@@ -123,7 +123,7 @@ TEST_CASE("vault/run: a chunk whose pack is damaged or gone is stored again") {
         const auto run = ChunkRun::begin(*chunks, "run1").value();
         REQUIRE(run->put(id, block, Content::data));
         REQUIRE(run->flush());
-        REQUIRE(vault.store.remove(chunks->packs().at(0).object()));
+        REQUIRE(vault.store.remove(chunks->packs().value().at(0).object()));
     }
     const auto chunks = vault.chunks();
     CHECK(chunks->get(id, Content::data).error().id == "vault.pack_damaged");
@@ -170,7 +170,7 @@ TEST_CASE("vault/chunks: a segment merged away by somebody else is forgotten at 
     REQUIRE(vault.store.remove(vault.store.list("index/").value().at(0).name));
     REQUIRE(chunks->refresh());
     CHECK(chunks->chunk_count() == 0);
-    CHECK(chunks->packs().empty());
+    CHECK(chunks->packs().value().empty());
 }
 
 TEST_CASE("vault/chunks: reading only; a put is refused") {

@@ -130,9 +130,9 @@ TEST_CASE("vault/marks: a chunk in a condemned pack is stored again, and can sti
     const auto first = ChunkRun::begin(*chunks, "run1").value();
     REQUIRE(first->put(id, block, Content::data));
     REQUIRE(first->flush());
-    const PackName condemned = chunks->packs().at(0);
+    const PackName condemned = chunks->packs().value().at(0);
     REQUIRE(put_object(*vault.core, ObjectKind::condemned, "condemned/g",
-                       encode_mark(chunks->packs())));
+                       encode_mark(chunks->packs().value())));
     const auto second = ChunkRun::begin(*chunks, "run2").value();
     CHECK(chunks->get(id, Content::data).value() == block);
     CHECK_FALSE(second->put(id, block, Content::data).value().known());
@@ -152,7 +152,7 @@ TEST_CASE("vault/marks: a pack condemned while a run relied on it does not stop 
     CHECK(second->put(vault.data_id(block), block, Content::data).value().known());
     REQUIRE(second->flush());
     REQUIRE(put_object(*vault.core, ObjectKind::condemned, "condemned/g",
-                       encode_mark(chunks->packs())));
+                       encode_mark(chunks->packs().value())));
     // The mark waits for the run, and gc looks at its point before it deletes anything.
     CHECK(second->ready_to_publish());
 }

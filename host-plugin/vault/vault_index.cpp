@@ -1,0 +1,135 @@
+#include "vault/vault_index.hpp"
+
+#include <algorithm>
+
+namespace stillpoint::vault {
+namespace {
+
+// A pack's name, the tree node that finds its number, the name again.
+constexpr std::uint64_t held_pack_bytes = 128;
+
+std::uint64_t weight_of(const Segment& segment) {
+    return segment.entries.size() * sizeof(SegmentEntry) + segment.packs.size() * held_pack_bytes;
+}
+
+}  // namespace
+
+VaultIndex::VaultIndex(const VaultCore& core)
+    : VaultIndex(core, std::make_shared<IndexMemory>(core.index_limits),
+                 std::make_shared<const Readers>()) {}
+
+VaultIndex::VaultIndex(const VaultCore& core, std::shared_ptr<IndexMemory> memory,
+                       std::shared_ptr<const Readers> known)
+    : core_(core), memory_(std::move(memory)), known_(std::move(known)) {}
+
+std::unique_ptr<VaultIndex> VaultIndex::successor() const {
+    auto known = readers();
+    return std::unique_ptr<VaultIndex>{new VaultIndex{core_, memory_, known}};  // NOLINT: private
+}
+
+void VaultIndex::swap(VaultIndex& fresh) {
+    held_.swap(fresh.held_);
+    std::swap(held_bytes_, fresh.held_bytes_);
+    const std::scoped_lock lock{mutex_};
+    std::swap(readers_, fresh.readers_);
+}
+
+std::shared_ptr<const VaultIndex::Readers> VaultIndex::readers() const {
+    const std::scoped_lock lock{mutex_};
+    return readers_;
+}
+
+void VaultIndex::add_reader(std::shared_ptr<SegmentReader> reader) {
+    const std::scoped_lock lock{mutex_};
+    auto more = std::make_shared<Readers>(*readers_);
+    more->push_back(std::move(reader));
+    readers_ = std::move(more);
+}
+
+bool VaultIndex::has_room(std::uint64_t bytes) const {
+    return held_bytes_ + bytes <= core_.index_limits.held_bytes_max;
+}
+
+void VaultIndex::hold(const Segment& segment) {
+    held_.add(segment);
+    held_bytes_ += weight_of(segment);
+}
+
+Status VaultIndex::load(const ObjectInfo& segment) {
+    const auto known = std::find_if(known_->begin(), known_->end(), [&](const auto& reader) {
+        return reader->name() == segment.name;
+    });
+    if (known != known_->end()) {
+        add_reader(*known);
+        return {};
+    }
+    // Its length is nearly what it takes in memory; what it takes is known, and counted,
+    // afterwards.
+    if (has_room(segment.size.raw())) {
+        SP_ASSIGN(const Segment loaded, load_segment(core_, segment.name));
+        hold(loaded);
+        return {};
+    }
+    SP_ASSIGN(auto reader, SegmentReader::open(core_, segment.name, segment.size, memory_));
+    add_reader(std::move(reader));
+    return {};
+}
+
+Status VaultIndex::add_own(const std::string& name, const Segment& segment) {
+    if (has_room(weight_of(segment))) {
+        hold(segment);
+        return {};
+    }
+    SP_ASSIGN(const ByteCount size, core_.store.size(name));
+    SP_ASSIGN(auto reader, SegmentReader::open(core_, name, size, memory_));
+    reader->filter_from(segment.entries);
+    add_reader(std::move(reader));
+    return {};
+}
+
+IndexAnswer VaultIndex::find_stored(const chunk::ChunkId& id) const {
+    IndexAnswer answer;
+    const IndexKey key = index_key(id);
+    const auto segments = readers();
+    for (const auto& segment : *segments) {
+        const Status asked = segment->find(key, answer.hits);
+        if (!asked && !answer.trouble) answer.trouble = asked.error();
+    }
+    for (IndexHit& hit : answer.hits) hit.condemned = held_.is_condemned(hit.pack);
+    std::stable_partition(answer.hits.begin(), answer.hits.end(),
+                          [](const IndexHit& hit) { return !hit.condemned; });
+    return answer;
+}
+
+std::uint64_t VaultIndex::entries() const {
+    std::uint64_t entries = held_.entries();
+    const auto segments = readers();
+    for (const auto& segment : *segments) entries += segment->entries();
+    return entries;
+}
+
+Result<std::vector<PackName>> VaultIndex::packs() const {
+    std::vector<PackName> all = held_.packs();
+    const auto segments = readers();
+    for (const auto& segment : *segments) {
+        // One segment at a time: those of one merge name nearly the same packs.
+        const auto middle = static_cast<std::ptrdiff_t>(all.size());
+        SP_TRY(segment->for_packs([&](const SegmentPack& pack) {
+            if (!std::binary_search(all.begin(), all.begin() + middle, pack.name)) {
+                all.push_back(pack.name);
+            }
+        }));
+        std::sort(all.begin() + middle, all.end());
+        std::inplace_merge(all.begin(), all.begin() + middle, all.end());
+    }
+    return all;
+}
+
+std::vector<std::string> VaultIndex::stored_segments() const {
+    std::vector<std::string> names;
+    const auto segments = readers();
+    for (const auto& segment : *segments) names.push_back(segment->name());
+    return names;
+}
+
+}  // namespace stillpoint::vault
