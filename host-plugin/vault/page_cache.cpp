@@ -3,7 +3,8 @@
 namespace stillpoint::vault {
 
 PageCache::PageCache(std::size_t bytes_max)
-    : pages_max_(std::max<std::size_t>(bytes_max / page_weight_bytes / shards_.size(), 1)) {}
+    : pages_max_(std::max<std::size_t>(
+          bytes_max / page_weight_bytes / std::tuple_size_v<decltype(shards_)>, 1)) {}
 
 PageCache::Shard& PageCache::shard_of(std::uint64_t number) {
     // Neighbouring pages, which one lookup may need together, go to different shards.
