@@ -77,10 +77,10 @@ Status Checker::check_packs() {
     for (const std::string& name : listing.strangers) {
         log_.add("object " + name + " is not named like a pack");
     }
-    auto named = chunks_.packs();
+    const auto named = chunks_.packs();
     if (!named && named.error().code != Errc::corrupt) return fail(named.error());
     // A pack table that is damaged was reported with its segment; what hits points is found below.
-    const std::vector<PackName> indexed = named ? std::move(*named) : listing.packs;
+    const std::vector<PackName>& indexed = named ? *named : listing.packs;
     if (options_.depth == CheckDepth::read_data) {
         std::set<PackName> names{indexed.begin(), indexed.end()};
         names.insert(listing.packs.begin(), listing.packs.end());
