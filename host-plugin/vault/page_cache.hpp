@@ -46,8 +46,8 @@ private:
     }
     Shard& shard_of(std::uint64_t number);
 
-    std::size_t pages_max_;  // of one shard
     std::array<Shard, 16> shards_;
+    std::size_t pages_max_;  // of one shard
     std::atomic<std::uint32_t> next_segment_{0};
 };
 

@@ -50,15 +50,15 @@ private:
     Status read_bounds();
     /// False: the key is certainly not here.
     [[nodiscard]] bool may_hold(const IndexKey& key) const;
-    Result<Page> page(std::uint64_t number) const;
-    Result<std::uint32_t> fan(std::uint64_t prefix) const;
-    Result<Range> range_of(const IndexKey& key) const;
-    Result<SegmentEntry> entry_at(std::uint64_t position) const;
+    [[nodiscard]] Result<Page> page(std::uint64_t number) const;
+    [[nodiscard]] Result<std::uint32_t> fan(std::uint64_t prefix) const;
+    [[nodiscard]] Result<Range> range_of(const IndexKey& key) const;
+    [[nodiscard]] Result<SegmentEntry> entry_at(std::uint64_t position) const;
     /// The first position of the range whose key is not less than this one; else its end.
-    Result<std::uint64_t> lower_bound(const IndexKey& key, Range range) const;
-    Result<IndexHit> hit_of(const SegmentEntry& entry) const;
+    [[nodiscard]] Result<std::uint64_t> lower_bound(const IndexKey& key, Range range) const;
+    [[nodiscard]] Result<IndexHit> hit_of(const SegmentEntry& entry) const;
     void asked_in_vain();
-    Result<std::unique_ptr<KeyFilter>> read_filter() const;
+    [[nodiscard]] Result<std::unique_ptr<KeyFilter>> read_filter() const;
     void publish(std::unique_ptr<KeyFilter> filter);
 
     SegmentPages pages_;

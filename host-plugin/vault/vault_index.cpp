@@ -12,6 +12,19 @@ std::uint64_t weight_of(const Segment& segment) {
     return segment.entries.size() * sizeof(SegmentEntry) + segment.packs.size() * held_pack_bytes;
 }
 
+/// Adds the packs of a segment to a sorted list.
+Status merge_packs(const SegmentReader& segment, std::vector<PackName>& all) {
+    const auto middle = static_cast<std::ptrdiff_t>(all.size());
+    SP_TRY(segment.for_packs([&](const SegmentPack& pack) {
+        if (!std::binary_search(all.begin(), all.begin() + middle, pack.name)) {
+            all.push_back(pack.name);
+        }
+    }));
+    std::sort(all.begin() + middle, all.end());
+    std::inplace_merge(all.begin(), all.begin() + middle, all.end());
+    return {};
+}
+
 }  // namespace
 
 VaultIndex::VaultIndex(const VaultCore& core)
@@ -111,17 +124,8 @@ std::uint64_t VaultIndex::entries() const {
 Result<std::vector<PackName>> VaultIndex::packs() const {
     std::vector<PackName> all = held_.packs();
     const auto segments = readers();
-    for (const auto& segment : *segments) {
-        // One segment at a time: those of one merge name nearly the same packs.
-        const auto middle = static_cast<std::ptrdiff_t>(all.size());
-        SP_TRY(segment->for_packs([&](const SegmentPack& pack) {
-            if (!std::binary_search(all.begin(), all.begin() + middle, pack.name)) {
-                all.push_back(pack.name);
-            }
-        }));
-        std::sort(all.begin() + middle, all.end());
-        std::inplace_merge(all.begin(), all.begin() + middle, all.end());
-    }
+    // One segment at a time: those of one merge name nearly the same packs.
+    for (const auto& segment : *segments) SP_TRY(merge_packs(*segment, all));
     return all;
 }
 
