@@ -27,7 +27,7 @@ Result<Segment> stored_and_loaded(const TestVault& vault, const Bytes& bytes) {
 
 TEST_CASE("vault/index: a segment reads back sorted, whatever its size") {
     TestVault vault;
-    for (const std::uint64_t entries : {0, 1, 254, 255, 256, 510, 511, 20'000, 300'000}) {
+    for (const unsigned entries : {0u, 1u, 254u, 255u, 256u, 510u, 511u, 20'000u, 300'000u}) {
         CAPTURE(entries);
         Segment segment = segment_of(entries);
         const Bytes bytes = encode_segment(*vault.core, "index/a", segment);

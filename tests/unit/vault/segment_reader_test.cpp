@@ -65,7 +65,7 @@ IndexKey beside(IndexKey key, int by) {
 }  // namespace
 
 TEST_CASE("vault/segment reader: says of every key what a segment in memory says") {
-    for (const std::uint64_t entries : {0, 1, 2, 254, 255, 256, 510, 511, 3'000, 60'000}) {
+    for (const unsigned entries : {0u, 1u, 2u, 254u, 255u, 256u, 510u, 511u, 3'000u, 60'000u}) {
         CAPTURE(entries);
         World world;
         Segment segment = segment_of(entries);
