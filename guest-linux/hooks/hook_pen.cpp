@@ -57,7 +57,7 @@ bool HookPen::empty() const {
     return group_ ? group_->empty() : strays().empty();
 }
 
-bool HookPen::kill() const {
+void HookPen::kill() const {
     os::PlainWaiter waiter;
     const os::Nanoseconds until = os::boottime() + hook_kill_max;
     while (!empty()) {
@@ -65,10 +65,9 @@ bool HookPen::kill() const {
         if (!group_) {
             for (const os::ProcessId& process : strays()) ::kill(process.pid, SIGKILL);
         }
-        if (os::boottime() >= until) return false;
+        if (os::boottime() >= until) return;
         waiter.wait({}, os::boottime() + look_every);
     }
-    return true;
 }
 
 }  // namespace stillpoint::linux_guest

@@ -27,8 +27,8 @@ public:
     /// What is in it now is all that will come to it, but for descendants.
     void close();
     /// Kills all and waits until they are gone, at most hook_kill_max: one stuck in the kernel dies
-    /// later. @return whether all are gone
-    bool kill() const;  // NOLINT(modernize-use-nodiscard): there is nothing more to be done
+    /// later.
+    void kill() const;
 
 private:
     [[nodiscard]] std::vector<os::ProcessId> strays() const;

@@ -83,11 +83,11 @@ Result<JobResult> handle_points_confirm(const Value& document, const JobContext&
     SP_ASSIGN(const auto request,
               from_value<serialization::PointsConfirmRequest>(document, "points.confirm"));
     SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context));
+    SP_ASSIGN(const auto ids, route::find_points(*open.vault, request.points));
     serialization::Array confirmed;
-    for (const std::string& name : request.points) {
-        SP_ASSIGN(const vault::Point point, route::find_point(*open.vault, name));
-        SP_TRY(open.vault->confirm(point.id));
-        confirmed.emplace_back(point.id);
+    for (const vault::PointId& id : ids) {
+        SP_TRY(open.vault->confirm(id));
+        confirmed.emplace_back(id);
     }
     return JobResult{exit_done, Map{{"confirmed", std::move(confirmed)}}};
 }
@@ -95,12 +95,7 @@ Result<JobResult> handle_points_confirm(const Value& document, const JobContext&
 Result<JobResult> handle_forget(const Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request, from_value<serialization::ForgetRequest>(document, "forget"));
     SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context));
-    // All names are resolved before anything is forgotten: a mistyped one must lose nothing.
-    std::vector<vault::PointId> ids;
-    for (const std::string& name : request.points) {
-        SP_ASSIGN(const vault::Point point, route::find_point(*open.vault, name));
-        ids.push_back(point.id);
-    }
+    SP_ASSIGN(const auto ids, route::find_points(*open.vault, request.points));
     serialization::Array forgotten;
     for (const vault::PointId& id : ids) {
         SP_TRY(open.vault->forget(id));

@@ -17,6 +17,14 @@ double ratio(std::uint64_t whole, std::uint64_t part) {
     return part == 0 ? 1 : static_cast<double>(whole) / static_cast<double>(part);
 }
 
+/// Tells how far work on the whole vault has come. @param context outlives the result
+vault::ProgressFn progress_of(std::string phase, const JobContext& context) {
+    return [phase = std::move(phase), &context](std::uint64_t done, std::uint64_t total) {
+        context.reporter.progress(
+            {.phase = phase, .disk = {}, .done = done, .total = total, .text = {}});
+    };
+}
+
 }  // namespace
 
 Result<JobResult> handle_vault_init(const Value& document, const JobContext& context) {
@@ -35,10 +43,7 @@ Result<JobResult> handle_vault_check(const Value& document, const JobContext& co
     const env::Nanoseconds start = context.clock.monotonic();
     SP_ASSIGN(const OpenVault open,
               open_vault_for(request.vault, context, vault::HangingFiles::give_up));
-    const auto progress = [&](std::uint64_t done, std::uint64_t total) {
-        context.reporter.progress(
-            {.phase = "check", .disk = {}, .done = done, .total = total, .text = {}});
-    };
+    const auto progress = progress_of("check", context);
     const auto depth =
         request.read_data ? vault::CheckDepth::read_data : vault::CheckDepth::structure;
     SP_ASSIGN(const auto result, open.vault->check(depth, progress, context.cancel));
@@ -64,10 +69,7 @@ Result<JobResult> handle_vault_stats(const Value& document, const JobContext& co
     SP_ASSIGN(const OpenVault open,
               open_vault_for(request.vault, context, vault::HangingFiles::give_up));
     vault::StatsRequest wanted{.read_maps = request.read_maps, .forget = {}};
-    for (const std::string& name : request.forget) {
-        SP_ASSIGN(const vault::Point point, route::find_point(*open.vault, name));
-        wanted.forget.push_back(point.id);
-    }
+    SP_ASSIGN(wanted.forget, route::find_points(*open.vault, request.forget));
     SP_ASSIGN(const vault::Stats stats, open.vault->stats(wanted, context.cancel));
     serialization::StatsReport report{
         .points = stats.points,
@@ -88,10 +90,7 @@ Result<JobResult> handle_vault_gc(const Value& document, const JobContext& conte
     SP_ASSIGN(const auto request, from_value<serialization::VaultGcRequest>(document, "vault.gc"));
     const env::Nanoseconds start = context.clock.monotonic();
     SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context));
-    const auto progress = [&](std::uint64_t done, std::uint64_t total) {
-        context.reporter.progress(
-            {.phase = "gc", .disk = {}, .done = done, .total = total, .text = {}});
-    };
+    const auto progress = progress_of("gc", context);
     const vault::GcOptions options{.mode = request.dry_run ? vault::GcMode::plan
                                                            : vault::GcMode::collect};
     SP_ASSIGN(const auto found, open.vault->collect(options, progress, context.cancel));
@@ -118,10 +117,7 @@ Result<JobResult> handle_vault_repair(const Value& document, const JobContext& c
               from_value<serialization::VaultRepairRequest>(document, "vault.repair"));
     const env::Nanoseconds start = context.clock.monotonic();
     SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context));
-    const auto progress = [&](std::uint64_t done, std::uint64_t total) {
-        context.reporter.progress(
-            {.phase = "repair", .disk = {}, .done = done, .total = total, .text = {}});
-    };
+    const auto progress = progress_of("repair", context);
     const vault::RepairOptions options{
         .mode = request.dry_run ? vault::RepairMode::plan : vault::RepairMode::repair,
         .read_data = request.read_data};

@@ -65,4 +65,14 @@ Result<vault::Point> find_point(vault::Vault& vault, const std::string& name) {
     return points.front();
 }
 
+Result<std::vector<vault::PointId>> find_points(vault::Vault& vault,
+                                                const std::vector<std::string>& names) {
+    std::vector<vault::PointId> ids;
+    for (const std::string& name : names) {
+        SP_ASSIGN(const vault::Point point, find_point(vault, name));
+        ids.push_back(point.id);
+    }
+    return ids;
+}
+
 }  // namespace stillpoint::route

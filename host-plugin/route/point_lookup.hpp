@@ -13,6 +13,11 @@ inline constexpr std::size_t point_prefix_min = 8;
 ///         corrupt when the named point's object is damaged
 [[nodiscard]] Result<vault::Point> find_point(vault::Vault& vault, const std::string& name);
 
+/// The ids of all points that a user named; before anything is done to one of them, so that a
+/// mistyped name changes nothing. @errors as find_point
+[[nodiscard]] Result<std::vector<vault::PointId>> find_points(
+    vault::Vault& vault, const std::vector<std::string>& names);
+
 /// All points of a VM (name or uuid; empty: all), oldest first.
 [[nodiscard]] Result<std::vector<vault::Point>> points_of(vault::Vault& vault,
                                                           const std::string& vm);

@@ -62,6 +62,7 @@ private:
     const env::CancelToken& cancel_;
     std::unique_ptr<StoredChunks> chunks_;
     std::unique_ptr<ChunkRun> run_;      // null where nothing is to be changed
+    std::vector<PackName> packs_;        // in the store
     std::set<PackName> named_;           // by segments that can be read
     std::vector<std::string> segments_;  // that cannot
     RepairResult result_;
@@ -88,14 +89,13 @@ Status Repairer::read_segments() {
 /// Every pack says itself what it holds. Those of a backup that is running are named twice in the
 /// end, which does no harm.
 Status Repairer::index_packs() {
-    SP_ASSIGN(const PackListing listing, list_packs(core_->store));
     std::uint64_t done = 0;
-    for (const PackName& name : listing.packs) {
+    for (const PackName& name : packs_) {
         SP_TRY(alive());
-        if (progress_) progress_(done++, listing.packs.size());
+        if (progress_) progress_(done++, packs_.size());
         if (!named_.contains(name)) SP_TRY(index_pack(name));
     }
-    const std::set<PackName> there{listing.packs.begin(), listing.packs.end()};
+    const std::set<PackName> there{packs_.begin(), packs_.end()};
     for (const PackName& name : named_) {
         if (!there.contains(name)) result_.unreadable.push_back(name.object() + " is missing");
     }
@@ -124,12 +124,11 @@ Status Repairer::index_pack(const PackName& name) {
 /// What is whole of a damaged pack moves to another; then the index forgets the pack. The object
 /// stays: it is gc's.
 Status Repairer::empty_damaged_packs() {
-    SP_ASSIGN(const PackListing listing, list_packs(core_->store));
     std::set<PackName> emptied;
     std::uint64_t done = 0;
-    for (const PackName& name : listing.packs) {
+    for (const PackName& name : packs_) {
         SP_TRY(alive());
-        if (progress_) progress_(done++, listing.packs.size());
+        if (progress_) progress_(done++, packs_.size());
         SP_ASSIGN(const bool damaged, empty_if_damaged(name));
         if (damaged) emptied.insert(name);
     }
@@ -223,6 +222,8 @@ Result<RepairResult> Repairer::run() {
         SP_ASSIGN(run_, gc::claim_alone(*chunks_, gc::new_gc_id(core_->clock)));
     }
     SP_TRY(read_segments());
+    SP_ASSIGN(PackListing listing, list_packs(core_->store));
+    packs_ = std::move(listing.packs);
     SP_TRY(index_packs());
     if (options_.read_data) SP_TRY(empty_damaged_packs());
     SP_ASSIGN(const auto lost, lost_points(*core_));

@@ -141,8 +141,7 @@ Result<Reach> Collector::walk_points(Reach reach) {
 }
 
 /// Points that were lost and not forgotten may be brought back from their copies, so that what
-/// those reach stays. Where that is damaged, the rest of it stays all the same, and nothing else
-/// has to.
+/// those reach stays. A copy that cannot be read brings nothing back, and holds nothing.
 Status Collector::walk_lost(Reach& reach) {
     SP_ASSIGN(const auto lost, lost_points(*core_));
     for (const PointId& id : lost) {
@@ -150,9 +149,20 @@ Status Collector::walk_lost(Reach& reach) {
         if (!walked_.insert(id).second) continue;
         ++result_.lost_points;
         const auto point = load_copy(*core_, id);
-        const Status added = point ? reach.add(*point, cancel_) : Status{fail(point.error())};
-        if (added || added.error().code == Errc::corrupt) continue;
-        if (added.error().code != Errc::not_found) return added;
+        if (!point &&
+            (point.error().code == Errc::corrupt || point.error().code == Errc::not_found)) {
+            continue;
+        }
+        if (!point) return fail(point.error());
+        const Status walked = reach.add(*point, cancel_);
+        if (walked || walked.error().code != Errc::corrupt) {
+            SP_TRY(walked);
+            continue;
+        }
+        // The index may be lost as well: then all of it is there, and nothing is found.
+        return fail(Errc::corrupt, "gc.damage", "lost " + walked.error().text,
+                    "nothing is deleted: run `stillpoint vault repair`, and forget the point if it "
+                    "is damaged even then");
     }
     return {};
 }

@@ -256,7 +256,25 @@ TEST_CASE("vault/gc: what a lost point needs is kept until it is forgotten") {
     CHECK(world.lab.vault().collect({}, {}, {}).value().freed_packs > 0);
 }
 
-TEST_CASE("vault/gc: a lost point that is damaged does not keep gc from its work") {
+TEST_CASE(
+    "vault/gc: deletes nothing while points and index are lost, and a repair brings all back") {
+    World world;
+    remove_all(world.store, "points/");
+    remove_all(world.store, "index/");
+    world.lab.reopen();
+    const std::size_t packs = names(world.store, "packs/").size();
+    for (int i = 0; i < 2; ++i) {
+        const auto result = world.lab.vault().collect({}, {}, {});
+        REQUIRE_FALSE(result);
+        CHECK(result.error().id == "gc.damage");
+        CHECK(result.error().remedy.find("vault repair") != std::string::npos);
+    }
+    CHECK(names(world.store, "packs/").size() == packs);
+    CHECK(repair(world.lab).recovered.size() == 2);
+    world.check_whole();
+}
+
+TEST_CASE("vault/gc: a lost point whose copy cannot be read keeps gc from nothing") {
     World world;
     remove_all(world.store, "points/" + world.first.id);
     flip_a_bit(world.store, "copies/" + world.first.id);
