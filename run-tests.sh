@@ -2,7 +2,8 @@
 # Installs what is needed, builds, and runs the tests.
 #
 #   ./run-tests.sh           everything but soaks: all suites with gcc, the memory-safety suites
-#                            under clang's sanitizers, the fuzz smoke, the linters
+#                            under clang's sanitizers, the fuzz smoke, the Windows guest under Wine,
+#                            the linters
 #   ./run-tests.sh --fast    linters that take seconds, build, suites without virtual machines
 #   ./run-tests.sh --long    everything, soaks and kill matrices in full length, all files linted
 #
@@ -86,6 +87,7 @@ say 'gcc: build'
 memory_suites=(unit contract property golden fault)
 fast_suites=(unit contract property golden tidy docs)
 normal_suites=("${fast_suites[@]}" fuzz fault sim peers vm)
+windows_suites=(unit golden)
 gcc_suites=("${normal_suites[@]}")
 [ "$length" != fast ] || gcc_suites=("${fast_suites[@]}")
 gcc_build=(ninja -C build)
@@ -106,6 +108,16 @@ if [ "$length" != fast ]; then
         && step build asan build_suites build-asan "${memory_suites[@]}" fuzz; then
         say 'clang with sanitizers: suites, fuzz smoke'
         suites asan build-asan "${memory_suites[@]}" fuzz
+    fi
+
+    # A second build folder with a cross file. Wine is one of the packages installed above: where it
+    # does not run, the tests fail.
+    say 'Windows: build with mingw-w64'
+    if step build windows-libraries packaging/windows-libraries.sh &&
+            step build windows packaging/build-windows.sh build-windows; then
+        say 'Windows: suites under Wine'
+        STILLPOINT_BUILD=$PWD/build suites wine build-windows "${windows_suites[@]}"
+        WINEPREFIX=$PWD/build-windows/wine-prefix wineserver -k || true
     fi
 
     say 'clang-tidy'

@@ -20,7 +20,11 @@ lab=(qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-daemon-driver-qemu
     nbdkit libnbd-bin busybox-static cpio zstd xz-utils e2fsprogs xfsprogs btrfs-progs dosfstools kmod
     util-linux dmsetup iproute2 swtpm swtpm-tools)
 s3=(ceph-mon ceph-mgr ceph-osd radosgw ceph-common curl openssl) # 70 MB: a real object store
-packages=("${build[@]}" "${tests[@]}" "${lab[@]}" "${s3[@]}")
+# The Windows guest is cross-built and runs under Wine; by its full name, because only the posix
+# variant of the compiler has threads.
+windows=(g++-mingw-w64-x86-64-posix gcc-mingw-w64-x86-64-posix mingw-w64-tools wine wine64
+    wine64-tools)
+packages=("${build[@]}" "${tests[@]}" "${lab[@]}" "${s3[@]}" "${windows[@]}")
 
 if [ "${1:-}" = --list ]; then
     printf '%s\n' "${packages[@]}"
