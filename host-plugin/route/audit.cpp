@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <mutex>
 
 #include "chunk/zero.hpp"
-#include "route/audit_sample.hpp"
 
 namespace stillpoint::route {
 namespace {
@@ -31,13 +31,19 @@ public:
         std::uint64_t block = at.raw() / chunk;
         for (bytes_ += bytes.size(); !bytes.empty(); ++block) {
             const std::size_t step = std::min<std::size_t>(bytes.size(), chunk);
-            if (!is_unchanged(BlockIndex{block}, bytes.first(step))) ++changed_;
+            if (!is_unchanged(BlockIndex{block}, bytes.first(step))) {
+                const std::scoped_lock lock{mutex_};
+                changed_.push_back(BlockIndex{block});
+            }
             bytes = bytes.subspan(step);
         }
         return {};
     }
-    [[nodiscard]] std::uint64_t changed() const { return changed_.load(); }
-    [[nodiscard]] std::uint64_t bytes() const { return bytes_.load(); }
+    /// After the last read.
+    Examined take() {
+        std::sort(changed_.begin(), changed_.end());
+        return {.changed = std::move(changed_), .bytes = bytes_.load()};
+    }
 
 private:
     [[nodiscard]] bool is_unchanged(BlockIndex block, ByteView bytes) const {
@@ -50,7 +56,9 @@ private:
 
     const AuditTask& task_;
     const std::vector<SampledBlock>& blocks_;
-    std::atomic<std::uint64_t> changed_{0}, bytes_{0};
+    std::mutex mutex_;
+    std::vector<BlockIndex> changed_;  // guarded by mutex_
+    std::atomic<std::uint64_t> bytes_{0};
 };
 
 }  // namespace
@@ -60,6 +68,15 @@ std::uint64_t audit_chunks(const AuditOptions& options, ByteCount read, ByteCoun
     const std::uint64_t more = read.raw() / chunk.raw() / audit_read_share;
     const std::uint64_t most = std::max(options.chunks, audit_bytes_max / chunk.raw());
     return std::min(options.chunks + more, most);
+}
+
+Result<Examined> examine_blocks(const AuditTask& task, const std::vector<SampledBlock>& blocks,
+                                const env::CancelToken& cancel) {
+    Examination examination{task, blocks};
+    SP_TRY(task.view.read(
+        where(blocks, task.view.size(), ByteCount{task.vault.chunk_bytes()}), task.workers,
+        [&](ByteOffset at, ByteView bytes) { return examination.examine(at, bytes); }, cancel));
+    return examination.take();
 }
 
 Result<AuditResult> audit_clean_blocks(const AuditTask& task, const env::RandomFn& random,
@@ -72,12 +89,9 @@ Result<AuditResult> audit_clean_blocks(const AuditTask& task, const env::RandomF
     result.data = static_cast<std::uint64_t>(
         std::count_if(sample.blocks.begin(), sample.blocks.end(),
                       [](const SampledBlock& sampled) { return sampled.id.has_value(); }));
-    Examination examination{task, sample.blocks};
-    SP_TRY(task.view.read(
-        where(sample.blocks, task.view.size(), chunk), task.workers,
-        [&](ByteOffset at, ByteView bytes) { return examination.examine(at, bytes); }, cancel));
-    result.changed = examination.changed();
-    result.bytes = examination.bytes();
+    SP_ASSIGN(const Examined examined, examine_blocks(task, sample.blocks, cancel));
+    result.changed = examined.changed.size();
+    result.bytes = examined.bytes;
     return result;
 }
 

@@ -1,9 +1,11 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "capture/capture.hpp"
 #include "env/random.hpp"
+#include "route/audit_sample.hpp"
 #include "vault/vault.hpp"
 
 /// The audit of change tracking: some of the blocks that it calls clean are read all the same and
@@ -45,6 +47,19 @@ struct AuditTask {
 [[nodiscard]] Result<AuditResult> audit_clean_blocks(const AuditTask& task,
                                                      const env::RandomFn& random,
                                                      const env::CancelToken& cancel);
+
+/// Blocks of a view beside what the parent's map says of them.
+struct Examined {
+    std::vector<BlockIndex> changed;  // ascending
+    std::uint64_t bytes = 0;          // read for it
+};
+
+/// Reads blocks of a task's view, clean or not, and compares them with what was known of them.
+/// @param blocks ascending, each once
+/// @errors those of reading the view
+[[nodiscard]] Result<Examined> examine_blocks(const AuditTask& task,
+                                              const std::vector<SampledBlock>& blocks,
+                                              const env::CancelToken& cancel);
 
 /// The probability that an audit notices when this share of the clean chunks that hold data was
 /// changed without a trace, wherever they lie: 1 - (1 - share)^data. Pure.

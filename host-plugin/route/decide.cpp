@@ -99,12 +99,23 @@ std::string periodic(const DecideInput& input, const DiskInfo& disk, const Paren
     return "periodic compare: the disk was last read in full " + std::to_string(days) + " days ago";
 }
 
+std::vector<vault::DiskRoot> namesakes_of(const DiskInfo& disk, const Parent& parent) {
+    std::vector<vault::DiskRoot> namesakes;
+    for (const vault::DiskRoot& root : parent.point.disks) {
+        const DiskDocument* other = document_of(parent, root.disk);
+        const bool tracked = other != nullptr && !other->new_bitmap.empty();
+        if (tracked && root.disk != disk.name) namesakes.push_back(root);
+    }
+    return namesakes;
+}
+
 DiskDecision decide_one(const DecideInput& input, const DiskInfo& disk) {
     DiskDecision decision{.disk = disk,
                           .mode = DiskMode::full,
                           .reason = {},
                           .parent_point = {},
                           .parent_root = {},
+                          .namesakes = {},
                           .parent_bitmap = {},
                           .new_bitmap = {}};
     if (disk.persistent_bitmaps || disk.transient_bitmaps) {
@@ -138,6 +149,7 @@ DiskDecision decide_one(const DecideInput& input, const DiskInfo& disk) {
     }
     decision.mode = decision.reason.empty() ? DiskMode::increment : DiskMode::compare;
     if (decision.mode == DiskMode::increment) {
+        decision.namesakes = namesakes_of(disk, *parent);
         decision.read_whole_ns = read_whole_ns(*parent, before);
         decision.increments = before.increments + 1;
     }

@@ -44,6 +44,9 @@ struct DiskDecision {
     std::string reason;                          // empty for an increment
     vault::PointId parent_point;                 // increment and compare
     std::optional<vault::DiskRoot> parent_root;  // increment and compare
+    /// Increment: the parent point's other disks that began a bitmap there. It has the same name as
+    /// this disk's, so that their images could stand in its place unnoticed.
+    std::vector<vault::DiskRoot> namesakes;
     std::string parent_bitmap;  // increment, or a compare that does not trust a bitmap for ever
     std::string new_bitmap;
     std::int64_t read_whole_ns = 0;  // increment: when the disk was last read in full …

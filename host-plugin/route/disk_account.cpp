@@ -5,13 +5,14 @@ namespace stillpoint::route {
 DiskDocument describe_disk(const DiskDecision& decision, const DiskTransfer& transfer,
                            std::int64_t time_ns) {
     const bool increment = transfer.mode == serialization::DiskMode::increment;
+    const bool alone = transfer.mode == serialization::DiskMode::full;
     DiskDocument disk{.name = decision.disk.name,
                       .identity = decision.disk.identity(),
                       .path = decision.disk.path,
                       .format = decision.disk.format,
                       .serial = decision.disk.serial,
                       .serial_known = decision.disk.serial_known,
-                      .parent = decision.parent_point,
+                      .parent = alone ? std::string{} : decision.parent_point,
                       .new_bitmap = decision.new_bitmap,
                       .mode = transfer.mode,
                       .reason = transfer.reason,

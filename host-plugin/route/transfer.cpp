@@ -6,6 +6,8 @@
 #include <optional>
 #include <thread>
 
+#include "route/namesakes.hpp"
+
 namespace stillpoint::route {
 namespace {
 
@@ -27,12 +29,13 @@ public:
         SP_ASSIGN(auto nbd, connect(source));
         const ByteCount size = nbd->size();
         SP_ASSIGN(capture::ReadPlan plan, nbd->plan(chunk, tracked_size(), cancel_));
-        SP_TRY(audit(*nbd, plan, workers));
+        SP_TRY(look_behind_tracking(*nbd, plan, workers));
         if (result_.mode != decision_.mode) {
             SP_ASSIGN(nbd, connect(source));
             SP_ASSIGN(plan, nbd->plan(chunk, tracked_size(), cancel_));
         }
-        SP_ASSIGN(auto writer, run.open_disk(decision_.disk.name, size, decision_.parent_root));
+        const auto parent = result_.mode == DiskMode::full ? std::nullopt : decision_.parent_root;
+        SP_ASSIGN(auto writer, run.open_disk(decision_.disk.name, size, parent));
         total_ = plan.read_bytes().raw();
         SP_TRY(write_zeros(plan.zeros, chunk, *writer));
         tell();
@@ -63,20 +66,33 @@ private:
         return decision_.parent_root->size;
     }
 
-    /// Looks behind an increment's back; turns it into a compare when tracking proves wrong.
-    Status audit(capture::NbdSource& nbd, const capture::ReadPlan& plan, unsigned workers) {
+    /// Looks behind an increment's back, which is none any more when tracking proves wrong.
+    Status look_behind_tracking(capture::NbdSource& nbd, const capture::ReadPlan& plan,
+                                unsigned workers) {
         const std::uint64_t chunks =
             audit_chunks(audit_, plan.read_bytes(), ByteCount{services_.vault.chunk_bytes()});
-        if (result_.mode != DiskMode::increment || chunks == 0) return {};
+        const bool believed = chunks == 0 && decision_.namesakes.empty();
+        if (result_.mode != DiskMode::increment || believed) return {};
         SP_ASSIGN(const auto parent, services_.vault.open_disk(*decision_.parent_root));
         const extents::ExtentSet dirty = extents::unite(plan.read, plan.zeros);
-        SP_ASSIGN(result_.audit, audit_clean_blocks({.view = nbd,
-                                                     .vault = services_.vault,
-                                                     .parent = *parent,
-                                                     .dirty = dirty,
-                                                     .chunks = chunks,
-                                                     .workers = workers},
-                                                    services_.random, cancel_));
+        const AuditTask task{.view = nbd,
+                             .vault = services_.vault,
+                             .parent = *parent,
+                             .dirty = dirty,
+                             .chunks = chunks,
+                             .workers = workers};
+        SP_ASSIGN(auto unmasked,
+                  unmask(task, *decision_.parent_root, decision_.namesakes, cancel_));
+        if (unmasked) {
+            result_.mode = unmasked->mode;
+            result_.reason = std::move(unmasked->reason);
+            return {};
+        }
+        return chunks == 0 ? Status{} : audit(task);
+    }
+
+    Status audit(const AuditTask& task) {
+        SP_ASSIGN(result_.audit, audit_clean_blocks(task, services_.random, cancel_));
         if (result_.audit->changed == 0) return {};
         result_.mode = DiskMode::compare;
         result_.reason =

@@ -14,8 +14,8 @@ struct DiskTransfer {
     vault::DiskRoot root;
     std::uint64_t read_bytes = 0;  // the audit's own not counted
     vault::WriteCounts counts;
-    serialization::DiskMode mode = serialization::DiskMode::full;  // compare: an audit found more
-    std::string reason;                                            // than an increment would ship
+    serialization::DiskMode mode = serialization::DiskMode::full;  // no increment any more when
+    std::string reason;                                            // tracking proved wrong
     std::optional<AuditResult> audit;                              // of an increment's clean blocks
 };
 
@@ -26,8 +26,8 @@ struct TransferPlan {
 };
 
 /// Reads what each decision says and writes it into the run; after the last read of a disk one more
-/// read proves that its view still answers. Before that an increment's clean blocks are audited;
-/// where one has changed the whole disk is compared instead, from the same view.
+/// read proves that its view still answers. Before that an increment's clean blocks are audited,
+/// and the image must be no other disk's; else the whole disk is compared, from the same view.
 /// @return one result per decision, in their order
 /// @errors of the first disk that failed; the others are cancelled
 [[nodiscard]] Result<std::vector<DiskTransfer>> transfer_disks(const BackupServices& services,

@@ -96,6 +96,21 @@ TEST_CASE("route/decide: a usable bitmap of the newest point gives an increment"
     CHECK(decision.parent_point == old_id);
 }
 
+TEST_CASE("route/decide: disks of the parent point whose bitmap has the same name are known") {
+    auto vda = disk("vda"), vdb = disk("vdb"), raw = disk("vdc");
+    const auto before = vm_with({vda, vdb, raw});
+    auto point = point_of(old_id, before);
+    auto document = decode_point_document(point.document).value();
+    document.disks[2].new_bitmap.clear();
+    point.document = encode_point_document(document);
+    vda.bitmaps = {bitmap(old_id)};
+    const auto decisions = decide_disks(input_for(vm_with({vda}), {point}));
+    REQUIRE(decisions);
+    const auto& namesakes = decisions->disks[0].namesakes;
+    REQUIRE(namesakes.size() == 1);  // although vdb is gone: its image may be vda's now
+    CHECK(namesakes[0].disk == "vdb");
+}
+
 TEST_CASE(
     "route/decide: unknown is never unchanged: each doubt means compare, with its reason (I3)") {
     DiskInfo before = disk("vda");
