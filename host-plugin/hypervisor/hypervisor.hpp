@@ -157,7 +157,9 @@ public:
     virtual Result<Configuration> configuration(const env::Deadline&) { return Configuration{}; }
 };
 
-/// Ends what a dead owner left: called by the keeper with the snapshot's keeper_document().
+/// Ends what a dead owner left: called by the keeper with the snapshot's keeper_document(). The new
+/// bitmaps go as well where its member "undecided" says that no point of them can be durable;
+/// else, and in images of a VM that is off, the next run judges them.
 /// Idempotent; does as much as it can and returns the first failure.
 /// @threads one
 [[nodiscard]] Status clean_up_qmp(const serialization::Value& document,

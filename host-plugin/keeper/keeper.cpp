@@ -106,8 +106,10 @@ std::optional<Ending> Keeper::obey(const std::string& line) {
     }
     if (message->boolean_or("done", false)) return Ending::done;
     const Value* document = message->find("watch");
-    if (document == nullptr) return std::nullopt;  // alive
-    if (!watch(*document)) return Ending::owner_gone;
+    if (document != nullptr && !watch(*document)) return Ending::owner_gone;
+    const bool publishing = document_ && message->boolean_or("publishing", false);
+    if (publishing) (*document_->map())[undecided] = false;
+    if (document == nullptr && !publishing) return std::nullopt;  // alive
     // An owner that no longer reads is found out by what follows.
     (void)pipe_.write_all(as_bytes("{\"watching\":true}\n"), Deadline{clock_, attempt_min}, {});
     return std::nullopt;

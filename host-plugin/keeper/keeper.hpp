@@ -15,6 +15,9 @@ namespace stillpoint::keeper {
 /// {"watch": {…snapshot's keeper_document…, "owner_pid": n, "job_folder": "…", "vm_lock": "…",
 ///            "stall_ms": n, "patience_ms": n}}
 ///                a later one replaces the earlier; answered by {"watching": true}
+///                "undecided": true in it asks for the new bitmaps to be dropped as well
+/// {"publishing": true}  the point may be durable from now on: the new bitmaps are for the next run
+///                to judge; answered likewise, and the owner publishes nothing before the answer
 /// {"alive": n}   at least every heartbeat_interval
 /// {"done": true} everything was ended by the owner: the keeper leaves without doing anything
 /// Anything that is no JSON object ends the watch as the owner's death would, without killing it.
@@ -50,6 +53,10 @@ public:
     /// Returns when the keeper has confirmed. "owner_pid" is added where it is missing.
     /// @errors io, id "keeper.dead": abort the backup
     virtual Status watch(const serialization::Value& document) = 0;
+    /// Before the point is published, with the same confirmation: a keeper that cleans up already
+    /// gives none, and then nothing may be published.
+    /// @errors io, id "keeper.dead"
+    virtual Status publishing() = 0;
     /// May be called as often as wanted: what is more than enough is not sent.
     /// @errors io, id "keeper.dead"
     virtual Status beat() = 0;
@@ -65,6 +72,9 @@ public:
 /// @errors not_found, denied, io: it could not be started
 [[nodiscard]] Result<std::unique_ptr<KeeperHandle>> spawn_keeper(const env::Path& executable,
                                                                  const env::Clock& clock);
+
+/// A document's member, true until the owner is about to publish.
+inline constexpr const char* undecided = "undecided";
 
 /// Ends one session as its driver knows how, and nothing else; given by the composition root.
 /// Called again until it succeeds or the keeper's patience is over.

@@ -31,6 +31,7 @@ public:
     ~ProcessKeeper() override;
 
     Status watch(const Value& document) override;
+    Status publishing() override;
     Status beat() override;
     Status done() override;
     Farewell hand_over() override;
@@ -38,6 +39,7 @@ public:
 
 private:
     Status send(const Value& message);
+    Status tell(const Value& message);
     Status await_answer();
 
     const env::Clock& clock_;
@@ -80,9 +82,17 @@ Status ProcessKeeper::watch(const Value& document) {
     }
     Map members = *document.map();
     members.try_emplace("owner_pid", static_cast<std::int64_t>(::getpid()));
+    return tell(Map{{"watch", std::move(members)}});
+}
+
+Status ProcessKeeper::publishing() {
+    return tell(Map{{"publishing", true}});
+}
+
+Status ProcessKeeper::tell(const Value& message) {
     {
         const std::scoped_lock lock{sending_};
-        SP_TRY(send(Map{{"watch", std::move(members)}}));
+        SP_TRY(send(message));
     }
     return await_answer();
 }

@@ -63,12 +63,17 @@ Status BackupSession::start(const SessionPlan& session) {
         (*members)["owner_pid"] = static_cast<std::int64_t>(::getpid());
         (*members)["job_folder"] = folder_.string();
         (*members)["vm_lock"] = session.lock.path().string();
+        (*members)[keeper::undecided] = true;
     }
     SP_TRY(keeper_->watch(document));
     // Not before somebody would remove it after a kill -9. The keeper has made it already.
     SP_TRY(env::make_folders(folder_, keeper::job_folder_mode));
     heart_ = std::jthread{[this](const std::stop_token& stop) { beat(stop); }};
     return {};
+}
+
+Status BackupSession::about_to_publish() {
+    return keeper_->publishing();
 }
 
 void BackupSession::beat(const std::stop_token& stop) {

@@ -39,6 +39,9 @@ public:
     ~BackupSession();
 
     [[nodiscard]] hypervisor::Snapshot& snapshot() { return *snapshot_; }
+    /// To be called right before the point is published: from then on nobody but the next run may
+    /// judge the new bitmaps. @errors io, id "keeper.dead": publish nothing
+    Status about_to_publish();
     /// Ends the snapshot, dismisses the keeper, removes the job folder. What fails is logged, left
     /// to the keeper, and waited for as long as I6 promises.
     Status end(hypervisor::Snapshot::Outcome outcome);

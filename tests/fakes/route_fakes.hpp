@@ -110,6 +110,7 @@ class FakeKeeper final : public keeper::KeeperHandle {
 public:
     explicit FakeKeeper(Journal& journal) : journal_(journal) {}
     Status watch(const serialization::Value&) override { return journal_.call("keeper.watch"); }
+    Status publishing() override { return journal_.call("keeper.publishing"); }
     Status beat() override { return {}; }
     [[nodiscard]] pid_t pid() const override { return 0; }
     Status done() override { return journal_.call("keeper.done"); }

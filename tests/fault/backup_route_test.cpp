@@ -15,6 +15,10 @@ void check_order(const Journal& journal) {
         CHECK(journal.at("run.flush") < journal.at("run.publish"));
         CHECK(journal.called("snapshot.prove_alive"));
         CHECK(journal.at("snapshot.prove_alive") < journal.at("run.flush"));
+        // Until then the keeper would drop the bitmaps of a dead owner's point.
+        CHECK(journal.called("keeper.publishing"));
+        CHECK(journal.at("keeper.publishing") < journal.at("run.publish"));
+        CHECK(journal.failed() != "keeper.publishing");
     }
     // I2: the parent bitmap is retired only after the point is durable.
     if (journal.called("snapshot.end(published)")) {

@@ -129,4 +129,12 @@ void Machine::end_session() {
     if (state == RunState::stopped_by_us || state == RunState::io_error) state = RunState::running;
 }
 
+void Machine::drop_undecided() {
+    for (const auto& [slot_name, bitmap] : undecided) {
+        DiskSlot* slot = disk(slot_name);
+        if (state != RunState::off && slot != nullptr) slot->image->remove_bitmap(bitmap);
+    }
+    undecided.clear();
+}
+
 }  // namespace stillpoint::sim

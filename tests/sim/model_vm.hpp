@@ -75,6 +75,9 @@ public:
     /// What the keeper does, and what the next run does first: job, filters, scratch and pause end;
     /// bitmaps stay.
     void end_session();
+    /// What the keeper does beside: new bitmaps go whose point cannot be durable.
+    void drop_undecided();
+    std::map<std::string, std::string> undecided;  // new bitmaps by disk, until publication begins
 
 private:
     struct Unflushed {

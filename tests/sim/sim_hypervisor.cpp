@@ -266,6 +266,10 @@ Result<std::unique_ptr<hypervisor::Snapshot>> SimVm::plan_snapshot(
     const hypervisor::SnapshotPlan& plan) {
     return stage_.call("vm.plan_snapshot", [&]() -> Result<std::unique_ptr<hypervisor::Snapshot>> {
         if (stage_.machine.session) stage_.machine.end_session();  // what a dead owner left
+        stage_.machine.undecided.clear();
+        for (const auto& disk : plan.disks) {
+            if (!disk.new_bitmap.empty()) stage_.machine.undecided[disk.name] = disk.new_bitmap;
+        }
         return std::make_unique<SimSnapshot>(stage_, plan);
     });
 }
@@ -275,8 +279,18 @@ SimKeeper::~SimKeeper() {
 }
 
 keeper::Farewell SimKeeper::hand_over() {
-    if (std::exchange(watching_, false) && !stage_.dead) stage_.machine.end_session();
+    if (std::exchange(watching_, false) && !stage_.dead) {
+        stage_.machine.end_session();
+        stage_.machine.drop_undecided();
+    }
     return keeper::Farewell::cleaned_up;
+}
+
+Status SimKeeper::publishing() {
+    return stage_.call("keeper.publishing", [&]() -> Status {
+        stage_.machine.undecided.clear();
+        return {};
+    });
 }
 
 Status SimKeeper::watch(const serialization::Value&) {

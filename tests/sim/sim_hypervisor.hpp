@@ -28,6 +28,7 @@ public:
     SimKeeper& operator=(const SimKeeper&) = delete;
     ~SimKeeper() override;
     Status watch(const serialization::Value& document) override;
+    Status publishing() override;
     Status beat() override { return {}; }
     [[nodiscard]] pid_t pid() const override { return 0; }
     Status done() override;

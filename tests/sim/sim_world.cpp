@@ -232,6 +232,7 @@ void World::settle(const BackupWish& wish, const Stage& stage) {
             machine.state == RunState::stopped_by_us || machine.state == RunState::io_error;
         // A keeper that dies with its owner while the VM stands is beyond what we promise.
         if (wish.plan.keeper_works || stands) machine.end_session();
+        if (wish.plan.keeper_works) machine.drop_undecided();
     }
     clock_.pass(after_any_hold);
     machine.guest.look_at(clock_.monotonic());

@@ -78,14 +78,11 @@ class Stall(unittest.TestCase):
         found += [str(path) for path in self.stillpoint.jobs.rglob("*")]
         return sorted(found), sorted(bitmaps)
 
-    def wait_clean(self, seconds=PROMISED_SECONDS, bitmaps_max=1):
-        """@param bitmaps_max 2 after a death: only a run that reads the vault knows which of them
-        belongs to its newest point, so the next one removes the other"""
+    def wait_clean(self, seconds=PROMISED_SECONDS):
         deadline = lab.Deadline(seconds)
-        while (left := self.traces())[0] != self.clean[0] or len(left[1]) > bitmaps_max:
+        while (left := self.traces())[0] != self.clean[0] or left[1] != self.clean[1]:
             self.assertFalse(deadline.passed(), f"left after {seconds} s: {left}")
             select.select([], [], [], 0.05)
-        self.assertTrue(set(self.clean[1]) <= set(left[1]), left)
         self.assertTrue(self.vm.qmp("query-status")["running"])
 
     def start(self):
@@ -149,15 +146,15 @@ class OwnerEnds(Stall):
     """No limit of ours would end the wait in time; whoever is impatient does."""
     stall = "10min"
 
-    def end_by(self, what, status, bitmaps_max=1):
+    def end_by(self, what, status):
         backup = self.start_and_hang()
         backup.send_signal(what)
-        self.wait_clean(bitmaps_max=bitmaps_max)
+        self.wait_clean()
         self.assertEqual(backup.wait(PROMISED_SECONDS), status)
         self.prove_next()
 
     def test_kill_9(self):
-        self.end_by(signal.SIGKILL, -signal.SIGKILL, bitmaps_max=2)
+        self.end_by(signal.SIGKILL, -signal.SIGKILL)
 
     def test_interrupt(self):
         self.end_by(signal.SIGINT, 130)

@@ -60,6 +60,7 @@ Status delete_with(virDomainPtr domain, const std::string& name, unsigned flags)
         return fail(last_error("look up checkpoint " + name));
     }
     if (virDomainCheckpointDelete(point.get(), flags) < 0) {
+        if (last_code() == VIR_ERR_NO_DOMAIN_CHECKPOINT) return {};  // a keeper was faster
         return fail(last_error("delete checkpoint " + name));
     }
     return {};

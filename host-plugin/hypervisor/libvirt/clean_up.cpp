@@ -1,3 +1,4 @@
+#include "hypervisor/libvirt/checkpoints.hpp"
 #include "hypervisor/libvirt/connection.hpp"
 #include "hypervisor/libvirt/job.hpp"
 #include "hypervisor/libvirt/keeper_order.hpp"
@@ -8,12 +9,15 @@ namespace libvirt {
 serialization::Value to_document(const KeeperOrder& order) {
     serialization::Map scratch;
     for (const auto& [disk, file] : order.paths.files) scratch[disk] = file.string();
+    serialization::Map bitmaps;
+    for (const auto& [disk, bitmap] : order.new_bitmaps) bitmaps[disk] = bitmap;
     return serialization::Map{{"driver", "libvirt"},
                               {"uri", order.uri},
                               {"vm", order.vm},
                               {"folder", order.paths.folder.string()},
                               {"socket", order.paths.socket.string()},
-                              {"scratch", std::move(scratch)}};
+                              {"scratch", std::move(scratch)},
+                              {"bitmaps", std::move(bitmaps)}};
 }
 
 Result<KeeperOrder> from_document(const serialization::Value& document) {
@@ -34,6 +38,12 @@ Result<KeeperOrder> from_document(const serialization::Value& document) {
         }
         order.paths.files[disk] = *file.text();
     }
+    order.undecided = document.boolean_or("undecided", false);
+    const serialization::Value* bitmaps = document.find("bitmaps");
+    if (bitmaps == nullptr || bitmaps->map() == nullptr) return order;
+    for (const auto& [disk, name] : *bitmaps->map()) {
+        if (name.text() != nullptr) order.new_bitmaps[disk] = *name.text();
+    }
     return order;
 }
 
@@ -50,15 +60,33 @@ Status end_at_libvirt(virDomainPtr domain, const KeeperOrder& order,
     return {};
 }
 
-Status end_job(const KeeperOrder& order, const env::Deadline& deadline) {
+Status drop_new_bitmaps(virDomainPtr domain, const KeeperOrder& order) {
+    SP_ASSIGN(const Facts facts, read_facts(domain));
+    // Off by now: what QEMU stored in the images is for the next run.
+    if (!is_active(facts)) return {};
+    std::map<std::string, std::vector<std::string>> by_disk;
+    for (const auto& [disk, bitmap] : order.new_bitmaps) {
+        if (!bitmap.empty()) by_disk[disk].push_back(bitmap);
+    }
+    return remove_bitmaps(domain, facts, by_disk);
+}
+
+// A job that could not be ended still writes to its scratch: the files stay for the next try.
+Status end_all(const KeeperOrder& order, const env::Deadline& deadline) {
     SP_ASSIGN(const auto connection, Connection::open(order.uri, LibvirtLoop::ours, deadline));
     const auto domain = connection->find(order.vm, deadline);
-    if (!domain && domain.error().code == Errc::not_found) return {};  // undefined meanwhile
+    const bool gone = !domain && domain.error().code == Errc::not_found;  // undefined meanwhile
+    if (gone) return remove_scratch(order.paths);
     if (!domain) return fail(domain.error());
-    return connection->call<void>(deadline, "end the backup",
+    SP_TRY(connection->call<void>(deadline, "end the backup",
                                   [domain = *domain, order, deadline](virConnectPtr) {
                                       return end_at_libvirt(domain.get(), order, deadline);
-                                  });
+                                  }));
+    SP_TRY(remove_scratch(order.paths));
+    if (!order.undecided) return {};
+    return connection->call<void>(
+        deadline, "drop the new bitmaps",
+        [domain = *domain, order](virConnectPtr) { return drop_new_bitmaps(domain.get(), order); });
 }
 
 }  // namespace
@@ -66,9 +94,7 @@ Status end_job(const KeeperOrder& order, const env::Deadline& deadline) {
 
 Status clean_up_libvirt(const serialization::Value& document, const env::Deadline& deadline) {
     SP_ASSIGN(const libvirt::KeeperOrder order, libvirt::from_document(document));
-    // A job that could not be ended still writes to its scratch: the files stay for the next try.
-    SP_TRY(libvirt::end_job(order, deadline));
-    return libvirt::remove_scratch(order.paths);
+    return libvirt::end_all(order, deadline);
 }
 
 }  // namespace stillpoint::hypervisor

@@ -1,4 +1,5 @@
 #pragma once
+#include <map>
 #include <string>
 
 #include "hypervisor/libvirt/scratch.hpp"
@@ -11,9 +12,12 @@ struct KeeperOrder {
     std::string uri;
     std::string vm;  // UUID: names may change
     ScratchPaths paths;
+    std::map<std::string, std::string> new_bitmaps;  // by disk, and the checkpoint's name
+    bool undecided = false;                          // no point of them can be durable
 };
 
-/// @return {"driver": "libvirt", "uri", "vm", "folder", "socket", "scratch": {disk: file}}
+/// @return {"driver": "libvirt", "uri", "vm", "folder", "socket", "scratch": {disk: file},
+///          "bitmaps": {disk: name}}; the owner adds "undecided"
 [[nodiscard]] serialization::Value to_document(const KeeperOrder& order);
 /// @errors corrupt, id "keeper.document": a member is missing or of another kind
 [[nodiscard]] Result<KeeperOrder> from_document(const serialization::Value& document);

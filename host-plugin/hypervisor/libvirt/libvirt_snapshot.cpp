@@ -59,7 +59,14 @@ LibvirtSnapshot::~LibvirtSnapshot() {
 }
 
 serialization::Value LibvirtSnapshot::keeper_document() const {
-    return to_document({.uri = connection_->uri(), .vm = uuid_, .paths = paths_});
+    std::map<std::string, std::string> bitmaps;
+    for (const DiskPlan& disk : plan_.disks) {
+        if (!disk.new_bitmap.empty()) bitmaps[disk.name] = disk.new_bitmap;
+    }
+    return to_document({.uri = connection_->uri(),
+                        .vm = uuid_,
+                        .paths = paths_,
+                        .new_bitmaps = std::move(bitmaps)});
 }
 
 BackupDocuments LibvirtSnapshot::documents(const Facts& facts) const {

@@ -38,8 +38,12 @@ Status run_monitor(virDomainPtr domain, const std::string& doing, const std::str
 }
 
 Status remove_bitmap(virDomainPtr domain, const std::string& node, const std::string& bitmap) {
-    return run_monitor(domain, "remove bitmap " + bitmap + " from node " + node,
-                       "block-dirty-bitmap-remove", {{"node", node}, {"name", bitmap}});
+    Status removed = run_monitor(domain, "remove bitmap " + bitmap + " from node " + node,
+                                 "block-dirty-bitmap-remove", {{"node", node}, {"name", bitmap}});
+    // A keeper and the next run may both be at it; nobody else knows the name.
+    const bool gone = !removed && removed.error().id == "qemu.refused" &&
+                      removed.error().text.find("not found") != std::string::npos;
+    return gone ? Status{} : removed;
 }
 
 }  // namespace stillpoint::hypervisor::libvirt

@@ -4,7 +4,20 @@
 
 namespace stillpoint::hypervisor {
 
-// Both bitmaps stay: whether the new point became durable the next run knows, the keeper does not.
+namespace {
+
+// Both bitmaps stay where the new point may be durable: the next run knows, the keeper does not.
+Status drop_new_bitmaps(qmp::QmpClient& client, const qmp::Session& session,
+                        const env::Deadline& deadline) {
+    std::map<std::string, std::vector<std::string>> by_node;
+    for (const qmp::SessionDisk& disk : session.disks) {
+        if (!disk.new_bitmap.empty()) by_node[disk.source].push_back(disk.new_bitmap);
+    }
+    return qmp::drop_bitmaps(client, by_node, deadline);
+}
+
+}  // namespace
+
 Status clean_up_qmp(const serialization::Value& document, const env::Deadline& deadline) {
     SP_ASSIGN(const auto session,
               serialization::from_value<qmp::Session>(document, "keeper document"));
@@ -14,6 +27,9 @@ Status clean_up_qmp(const serialization::Value& document, const env::Deadline& d
     }
     SP_ASSIGN(auto client, qmp::connect_if_alive(session.socket, deadline));
     if (client) SP_TRY(qmp::end_in_qemu(*client, session, deadline));
+    if (client && document.boolean_or("undecided", false)) {
+        SP_TRY(drop_new_bitmaps(*client, session, deadline));
+    }
     return qmp::remove_scratch(session);
 }
 

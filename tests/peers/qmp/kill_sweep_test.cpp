@@ -181,6 +181,25 @@ TEST_CASE("peers/qmp: without a keeper the next run ends what was left") {
     }
 }
 
+TEST_CASE("peers/qmp: new bitmaps go with a dead owner, unless its point may be durable") {
+    for (const bool undecided : {true, false}) {
+        CAPTURE(undecided);
+        Lab lab;
+        for (const auto& disk : disks) lab.make_disk(disk);
+        const env::Path order = lab.path() / "order";
+        GuestVm vm{lab, disks};
+        for (const auto& disk : disks) add_base(vm, disk.id);
+        die_with_open_exports(vm, ModeChoice::safest, plan_of(lab, {"vda", "vdb"}, "base", "p1"),
+                              order);
+        Value document =
+            need(serialization::parse_json(as_text(need(env::read_file(order, 1u << 20)))));
+        (*document.map())["undecided"] = undecided;
+        need(hypervisor::clean_up_qmp(document, soon()));
+        need(hypervisor::clean_up_qmp(document, soon()));
+        for (const auto& disk : disks) CHECK(vm.bitmaps(disk.id).size() == (undecided ? 1 : 2));
+    }
+}
+
 TEST_CASE("peers/qmp: the owner killed at any command, copy-before-write") {
     kill_at_every_command(ModeChoice::safest, stride(2));
 }

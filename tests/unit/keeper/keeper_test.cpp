@@ -205,6 +205,22 @@ TEST_CASE("keeper: the newest document counts; the pipe's end cleans up without 
     CHECK_FALSE(std::filesystem::exists(world.job));
 }
 
+TEST_CASE("keeper: new bitmaps are its business until the owner is about to publish") {
+    for (const bool publishing : {false, true}) {
+        const World world;
+        Map document = world.document(hour_ms);
+        document[undecided] = true;
+        {
+            const auto handle = spawn_keeper(PROBE_KEEPER, real_clock).value();
+            REQUIRE(handle->watch(document));
+            if (publishing) REQUIRE(handle->publishing());
+            REQUIRE(handle->beat());
+            CHECK(handle->hand_over() == Farewell::cleaned_up);
+        }
+        CHECK(world.cleaned() == (publishing ? "cleaned\n" : "cleaned, undecided\n"));
+    }
+}
+
 TEST_CASE("keeper: without a watch the owner's end means nothing") {
     const World world;
     const auto handle = spawn_keeper(PROBE_KEEPER, real_clock).value();
@@ -290,6 +306,7 @@ TEST_CASE("keeper: its death is noticed by the next beat and by watch and done")
     REQUIRE(keeper.ended(in(10s)));
     CHECK(handle->beat().error().id == "keeper.dead");
     CHECK(handle->watch(world.document(hour_ms)).error().id == "keeper.dead");
+    CHECK(handle->publishing().error().id == "keeper.dead");
     CHECK(handle->done().error().id == "keeper.dead");
 }
 

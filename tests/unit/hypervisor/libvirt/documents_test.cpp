@@ -169,13 +169,18 @@ TEST_CASE("hypervisor/libvirt/backup_xml: every disk is named, none by libvirt's
 TEST_CASE("hypervisor/libvirt/keeper_order: survives its document; half of one is refused") {
     const auto paths = scratch_paths("/j", {"vda", "vdb"});
     REQUIRE(paths.has_value());
-    const auto document = to_document({.uri = "qemu:///system", .vm = "u", .paths = *paths});
+    auto document = to_document(
+        {.uri = "qemu:///system", .vm = "u", .paths = *paths, .new_bitmaps = {{"vda", "new"}}});
     CHECK(document.text_or("driver") == "libvirt");
     const auto order = from_document(document);
     REQUIRE(order.has_value());
     CHECK(order->vm == "u");
     CHECK(order->paths.socket == paths->socket);
     CHECK(order->paths.files == paths->files);
+    CHECK(order->new_bitmaps == std::map<std::string, std::string>{{"vda", "new"}});
+    CHECK_FALSE(order->undecided);  // whoever does not say so keeps them
+    (*document.map())["undecided"] = true;
+    CHECK(from_document(document)->undecided);
     for (const char* member : {"uri", "vm", "folder", "socket", "scratch"}) {
         CAPTURE(member);
         auto half = document;
