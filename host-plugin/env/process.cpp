@@ -161,14 +161,36 @@ Result<ProcessWatch> ProcessWatch::open(pid_t pid) {
     return ProcessWatch{std::move(fd)};
 }
 
+namespace {
+
 // The command's name, in parentheses, may hold anything: fields are counted from its end.
-Result<std::uint64_t> started_at(pid_t pid) {
+// @return the fields from the state, field 3, on
+Result<std::istringstream> stat_fields(const Path& file) {
     constexpr std::size_t stat_bytes_max = 4096;
-    constexpr int fields_between = 19;  // from the state, field 3, to the start time, field 22
-    const Path file = "/proc/" + std::to_string(pid) + "/stat";
     SP_ASSIGN(const Bytes bytes, read_file(file, stat_bytes_max));
     const std::string text{as_text(bytes)};
-    std::istringstream fields{text.substr(std::min(text.rfind(')') + 1, text.size()))};
+    return std::istringstream{text.substr(std::min(text.rfind(')') + 1, text.size()))};
+}
+
+}  // namespace
+
+Result<ThreadLook> look_at_thread(pid_t pid, pid_t thread) {
+    const Path folder = "/proc/" + std::to_string(pid) + "/task/" + std::to_string(thread);
+    SP_ASSIGN(auto fields, stat_fields(folder / "stat"));
+    ThreadLook look;
+    fields >> look.state;
+    constexpr std::size_t schedstat_bytes_max = 128;
+    const auto schedstat = read_file(folder / "schedstat", schedstat_bytes_max);
+    if (!schedstat) return look;  // a kernel without these counts: the state must do
+    std::istringstream counts{std::string{as_text(*schedstat)}};
+    std::uint64_t ran_ns = 0, waited_ns = 0;
+    counts >> ran_ns >> waited_ns >> look.turns;
+    return look;
+}
+
+Result<std::uint64_t> started_at(pid_t pid) {
+    constexpr int fields_between = 19;  // from the state, field 3, to the start time, field 22
+    SP_ASSIGN(auto fields, stat_fields("/proc/" + std::to_string(pid) + "/stat"));
     std::string skipped;
     for (int i = 0; i < fields_between; ++i) fields >> skipped;
     std::uint64_t started = 0;

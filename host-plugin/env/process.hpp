@@ -53,6 +53,16 @@ private:
 /// @source proc(5), /proc/PID/stat field 22
 [[nodiscard]] Result<std::uint64_t> started_at(pid_t pid);
 
+/// What the kernel tells of one thread.
+struct ThreadLook {
+    char state = '?';         // R runs or waits for a processor, S and D sleep, T is stopped, …
+    std::uint64_t turns = 0;  // how often it was given a processor; 0 where the kernel counts none
+};
+
+/// @errors not_found: no such thread
+/// @source proc(5), field 3 of stat; Documentation/scheduler/sched-stats.rst for schedstat
+[[nodiscard]] Result<ThreadLook> look_at_thread(pid_t pid, pid_t thread);
+
 /// A running child. The destructor kills (SIGKILL) and reaps it unless it was waited for or
 /// released.
 class Child {

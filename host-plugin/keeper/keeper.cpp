@@ -11,6 +11,7 @@
 #include "env/process.hpp"
 #include "env/unix_socket.hpp"
 #include "keeper/line_reader.hpp"
+#include "keeper/stall.hpp"
 
 namespace stillpoint::keeper {
 namespace {
@@ -41,6 +42,8 @@ public:
 
 private:
     Ending listen();
+    std::optional<Ending> judge(StallJudge& stall);
+    [[nodiscard]] std::optional<env::ThreadLook> look_at_heart() const;
     std::optional<Ending> read_pipe();
     std::optional<Ending> obey(const std::string& line);
     bool watch(const Value& document);
@@ -59,6 +62,8 @@ private:
     Nanoseconds stall_ = stall_default;
     Nanoseconds patience_ = patience_default;
     std::optional<env::ProcessWatch> owner_;  // empty: unknown, the pipe must tell
+    pid_t heart_ = 0;                         // the owner's thread that beats; 0: not known yet
+    bool told_starved_ = false;
 };
 
 void Keeper::note(const std::string& text) const {
@@ -109,7 +114,10 @@ std::optional<Ending> Keeper::obey(const std::string& line) {
     if (document != nullptr && !watch(*document)) return Ending::owner_gone;
     const bool publishing = document_ && message->boolean_or("publishing", false);
     if (publishing) (*document_->map())[undecided] = false;
-    if (document == nullptr && !publishing) return std::nullopt;  // alive
+    if (document == nullptr && !publishing) {  // alive
+        heart_ = static_cast<pid_t>(message->integer_or("thread", heart_));
+        return std::nullopt;
+    }
     // An owner that no longer reads is found out by what follows.
     (void)pipe_.write_all(as_bytes("{\"watching\":true}\n"), Deadline{clock_, attempt_min}, {});
     return std::nullopt;
@@ -129,24 +137,45 @@ std::optional<Ending> Keeper::read_pipe() {
     return std::nullopt;
 }
 
+// Before the first beat the main thread stands for the heart: it is about to start it.
+std::optional<env::ThreadLook> Keeper::look_at_heart() const {
+    if (!owner_) return std::nullopt;
+    const pid_t owner = env::starter_pid();
+    const auto seen = env::look_at_thread(owner, heart_ != 0 ? heart_ : owner);
+    return seen ? std::optional{*seen} : std::nullopt;
+}
+
+std::optional<Ending> Keeper::judge(StallJudge& stall) {
+    switch (stall.look(clock_.monotonic(), look_at_heart())) {
+        case StallJudge::Verdict::wait:
+            return std::nullopt;
+        case StallJudge::Verdict::starved:
+            if (!std::exchange(told_starved_, true))
+                note("owner is silent for want of a processor");
+            return std::nullopt;
+        case StallJudge::Verdict::hangs:
+            break;
+    }
+    return Ending::owner_hangs;
+}
+
 Ending Keeper::listen() {
+    StallJudge stall{stall_, clock_.monotonic()};
     while (true) {
-        const Nanoseconds patience = document_ ? stall_ : idle_max;
-        const Nanoseconds wake_at = clock_.monotonic() + patience;
+        const Nanoseconds patience = document_ ? stall.next_look() - clock_.monotonic() : idle_max;
         std::array polls{pollfd{pipe_.fd(), POLLIN, 0},
                          pollfd{owner_ ? owner_->poll_fd() : -1, POLLIN, 0}};
-        const auto ready = env::wait_any(polls, Deadline{clock_, patience});
+        const auto ready = env::wait_any(polls, Deadline{clock_, std::max(patience, {})});
         if (!ready) return Ending::owner_gone;
         if (polls[0].revents != 0) {
             // Before the owner's end: what it said last counts, "done" above all.
             if (const auto ending = read_pipe()) return *ending;
+            stall = StallJudge{stall_, clock_.monotonic()};
             continue;
         }
         if (polls[1].revents != 0) return Ending::owner_gone;
         if (!document_) continue;
-        // Who slept too long was frozen itself, most likely together with the owner.
-        if (clock_.monotonic() > wake_at + heartbeat_interval) continue;
-        return Ending::owner_hangs;
+        if (const auto ending = judge(stall)) return *ending;
     }
 }
 

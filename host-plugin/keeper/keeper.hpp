@@ -18,14 +18,15 @@ namespace stillpoint::keeper {
 ///                "undecided": true in it asks for the new bitmaps to be dropped as well
 /// {"publishing": true}  the point may be durable from now on: the new bitmaps are for the next run
 ///                to judge; answered likewise, and the owner publishes nothing before the answer
-/// {"alive": n}   at least every heartbeat_interval
+/// {"alive": n, "thread": id}  at least every heartbeat_interval; the thread is the one that beats
 /// {"done": true} everything was ended by the owner: the keeper leaves without doing anything
 /// Anything that is no JSON object ends the watch as the owner's death would, without killing it.
 inline constexpr env::Nanoseconds heartbeat_interval = std::chrono::seconds{1};
 /// Of the job folder, which the keeper makes if nobody has: QEMU's user passes through it to what
 /// lies inside with an owner and mode of its own.
 inline constexpr mode_t job_folder_mode = 0711;
-/// An owner silent for that long hangs (a document's "stall_ms" sets another).
+/// An owner silent for that long hangs (a document's "stall_ms" sets another), unless it is only
+/// starved of processor time: see StallJudge.
 inline constexpr env::Nanoseconds stall_default = 3 * heartbeat_interval;
 /// From the owner's death to when it should be done (I6: nothing left 10 s later; the rest is for
 /// the folder and for noticing). An owner that lives waits no longer for its keeper.

@@ -101,7 +101,7 @@ Status ProcessKeeper::beat() {
     const std::scoped_lock lock{sending_};
     if (socket_.closed()) return fail(dead("its end of the pipe is closed"));
     if (clock_.monotonic() - last_sent_ < beat_spacing) return {};
-    return send(Map{{"alive", ++beats_}});
+    return send(Map{{"alive", ++beats_}, {"thread", static_cast<std::int64_t>(::gettid())}});
 }
 
 Status ProcessKeeper::done() {

@@ -161,6 +161,41 @@ TEST_CASE("keeper: a beating owner lives on; stopped, it is killed and cleaned u
     CHECK_FALSE(std::filesystem::exists(world.job));
 }
 
+TEST_CASE("keeper: an owner that sleeps and says nothing is killed") {
+    const World world;
+    Owner owner = Owner::start(world.document(700));
+    CHECK(owner.process.child.wait(in(10s)).value() == 128 + SIGKILL);
+    REQUIRE(owner.keeper.ended(in(10s)));
+    CHECK(world.cleaned() == "cleaned\n");
+}
+
+TEST_CASE("keeper: an owner that gets no processor is waited for, and not killed") {
+    const World world;
+    Owner owner = Owner::start(world.document(3000));
+    owner.process.talk.say("starve");
+    REQUIRE(owner.process.talk.hear() == "beat");
+    {
+        std::vector<env::Child> others;  // on the one processor that the owner may use
+        for (int i = 0; i < 2; ++i) {
+            env::SpawnOptions busy;
+            busy.arguments = {"taskset", "-c", "0", "sh", "-c", "while :; do :; done"};
+            others.push_back(env::Child::spawn(busy).value());
+        }
+        const env::Deadline soon = in(60s);
+        std::string log;
+        while (log.find("for want of a processor") == std::string::npos) {
+            REQUIRE_FALSE(soon.passed());
+            REQUIRE(env::pause(20ms, {}));
+            log = as_text(env::read_file(world.job / "keeper.log", 1u << 20).value());
+        }
+        CHECK(log.find("killed") == std::string::npos);
+    }
+    for (int i = 0; i < 20; ++i) REQUIRE(owner.process.talk.hear() == "beat");
+    CHECK(world.cleaned().empty());
+    owner.process.child.kill(SIGKILL);
+    REQUIRE(owner.keeper.ended(in(10s)));
+}
+
 TEST_CASE("keeper: an owner that is done is left alone") {
     const World world;
     Owner owner = Owner::start(world.document(hour_ms));

@@ -3,6 +3,8 @@
 //     done    ends the keeper, answers "done"
 //     leak    forks a child that keeps every descriptor open; answers "leaked"
 //     beat    beats from now on, answering "beat" each time
+//     starve  likewise, but works a while before each beat, behind everybody else on processor 0
+#include <sched.h>
 #include <unistd.h>
 
 #include <array>
@@ -56,6 +58,29 @@ void beat_for_ever(keeper::KeeperHandle& keeper, Control& control) {
     }
 }
 
+// Whoever else wants that processor gets nearly all of it.
+void stand_behind() {
+    cpu_set_t first{};
+    CPU_SET(0, &first);
+    const sched_param none{};
+    if (::sched_setaffinity(0, sizeof first, &first) != 0) std::abort();
+    if (::sched_setscheduler(0, SCHED_IDLE, &none) != 0) std::abort();
+}
+
+void starve(keeper::KeeperHandle& keeper, Control& control) {
+    stand_behind();
+    const auto worked = [] {
+        timespec now{};
+        ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+        return std::chrono::seconds{now.tv_sec} + std::chrono::nanoseconds{now.tv_nsec};
+    };
+    while (!control.gone() && keeper.beat()) {
+        control.say("beat");
+        for (const auto until = worked() + 20ms; worked() < until;) {
+        }
+    }
+}
+
 }  // namespace
 
 int main(int /*argc*/, char** argv) {
@@ -67,6 +92,7 @@ int main(int /*argc*/, char** argv) {
     while (!control.gone()) {
         const std::string command = control.line(60s);
         if (command == "beat") beat_for_ever(**keeper, control);
+        if (command == "starve") starve(**keeper, control);
         if (command == "done") control.say((*keeper)->done() ? "done" : "failed");
         if (command == "leak" && ::fork() != 0) control.say("leaked");
     }
