@@ -21,8 +21,12 @@ env::Path keeper_path(const HostConfig& config) {
 }
 
 constexpr std::chrono::seconds inspect_budget{30};
+// Nobody calls a disk healthy whose writes take half a second, one with the other, for seconds.
+constexpr std::chrono::milliseconds write_latency_default{500};
 
-/// host.xml may know the VM by its name or uuid, whichever of the two was typed.
+}  // namespace
+
+// host.xml may know the VM by its name or uuid, whichever of the two was typed.
 Result<ReadLimits> limits_for(const JobContext& context, hypervisor::Vm& vm,
                               const std::string& typed) {
     const HostConfig& config = context.config;
@@ -31,16 +35,17 @@ Result<ReadLimits> limits_for(const JobContext& context, hypervisor::Vm& vm,
     return config.limits_of(info.name, info.uuid);
 }
 
-}  // namespace
+std::optional<env::Nanoseconds> write_latency_for(const ReadLimits& configured) {
+    const auto limit = configured.write_latency_max.value_or(write_latency_default);
+    return limit == env::Nanoseconds{} ? std::nullopt : std::optional{limit};
+}
 
-Result<capture::ReadOptions> read_options_for(const JobContext& context, hypervisor::Vm& vm,
-                                              const std::string& typed,
-                                              std::uint64_t bytes_per_second_max) {
-    SP_ASSIGN(const ReadLimits found, limits_for(context, vm, typed));
+capture::ReadOptions read_options_for(const JobContext& context, const ReadLimits& configured,
+                                      std::uint64_t bytes_per_second_max) {
     capture::Throttle::Limits limits;
-    limits.bytes_per_second_max = found.bytes_per_second_max.value_or(0);
+    limits.bytes_per_second_max = configured.bytes_per_second_max.value_or(0);
     if (bytes_per_second_max > 0) limits.bytes_per_second_max = bytes_per_second_max;
-    if (found.read_ahead) limits.read_ahead = *found.read_ahead;
+    if (configured.read_ahead) limits.read_ahead = *configured.read_ahead;
     capture::ReadOptions options;
     options.throttle = std::make_shared<capture::Throttle>(context.clock, limits);
     options.in_flight_max = options.throttle->share(options.request_bytes);

@@ -53,6 +53,8 @@ constexpr std::uint64_t scratch_budget_min = 32u << 20;  // twice the least room
 constexpr std::uint64_t bandwidth_min = 64u << 10;       // slower, and a backup never ends
 constexpr std::uint64_t read_ahead_min = 256u << 10;     // one request
 constexpr std::uint64_t read_ahead_max = 256u << 20;
+constexpr env::Nanoseconds write_latency_min = std::chrono::milliseconds{10};
+constexpr env::Nanoseconds write_latency_most = std::chrono::seconds{60};
 
 struct DurationRange {
     env::Nanoseconds min, max;
@@ -141,6 +143,15 @@ Status set_read_ahead(HostConfig& config, const std::string& text) {
     return {};
 }
 
+Status set_write_latency(HostConfig& config, const std::string& text) {
+    config.limits.write_latency_max = env::Nanoseconds{};
+    if (text == "none") return {};
+    SP_ASSIGN(const env::Nanoseconds latency, parse_duration(text));
+    if (latency < write_latency_min || latency > write_latency_most) return out_of_range();
+    config.limits.write_latency_max = latency;
+    return {};
+}
+
 const std::vector<Key>& known_keys() {
     using namespace std::chrono_literals;
     static const std::vector<Key> keys{
@@ -159,6 +170,7 @@ const std::vector<Key>& known_keys() {
         {"limits", "bandwidth", "a size from 64KiB on and /s, for example 100MiB/s, or none",
          set_bandwidth},
         {"limits", "read-ahead", "256KiB to 256MiB", set_read_ahead},
+        {"limits", "write-latency", "10ms to 60s, or none", set_write_latency},
         {"keeper", "path", "an absolute path", path_into(&HostConfig::keeper)},
         {"guest", "freeze-budget", "1s to 30s",
          duration_into(&HostConfig::freeze_budget, {1s, 30s})},
@@ -247,6 +259,7 @@ ReadLimits HostConfig::limits_of(const std::string& name, const std::string& uui
     const ReadLimits& vm = own->second;
     if (vm.bytes_per_second_max) found.bytes_per_second_max = vm.bytes_per_second_max;
     if (vm.read_ahead) found.read_ahead = vm.read_ahead;
+    if (vm.write_latency_max) found.write_latency_max = vm.write_latency_max;
     return found;
 }
 

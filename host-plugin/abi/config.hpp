@@ -14,10 +14,11 @@
 /// host.xml: strict; an absent or empty document means the defaults. docs/man/stillpoint-host.xml.5
 namespace stillpoint::abi {
 
-/// How hard a backup may read from a VM's disks, all of them together.
+/// How hard a backup may read from a VM's disks, all of them together, and what it may cost the VM.
 struct ReadLimits {
     std::optional<std::uint64_t> bytes_per_second_max;  // 0: no limit
     std::optional<ByteCount> read_ahead;                // in flight
+    std::optional<env::Nanoseconds> write_latency_max;  // of the guest; zero: no limit
 };
 
 struct HostConfig {
@@ -29,7 +30,7 @@ struct HostConfig {
     env::Nanoseconds greet_budget = std::chrono::seconds{3};   // <guest greet-budget="3s">
     std::optional<ByteCount> scratch_budget;  // <scratch budget="">; nullopt: what is free
     env::Nanoseconds store_stall = std::chrono::minutes{10};  // <vault stall="10min">, 5 s–24 h
-    ReadLimits limits;                                        // <limits bandwidth="" read-ahead="">
+    ReadLimits limits;                                        // <limits bandwidth="" …>
     std::map<std::string, ReadLimits> vms;  // <vm name=""><limits/></vm>; by name or uuid
     env::Path keeper;                       // <keeper path="">; empty: the installed one
     vault::S3Config s3;                     // <s3 endpoint="" region="" …/>

@@ -35,12 +35,12 @@ Result<JobResult> handle_backup(const Value& document, const JobContext& context
     SP_ASSIGN(const OpenVault open,
               open_vault_for(request.vault, context, vault::HangingFiles::give_up));
     SP_ASSIGN(const OpenVm machine, open_vm(request.vm, context.clock, context.libvirt_loop));
-    SP_ASSIGN(const auto readers,
-              read_options_for(context, *machine.vm, request.vm.vm, request.bandwidth));
+    SP_ASSIGN(const auto limits, limits_for(context, *machine.vm, request.vm.vm));
+    const auto readers = read_options_for(context, limits, request.bandwidth);
     const auto services = services_for(context, *open.vault, *machine.vm, readers);
-    SP_ASSIGN(const auto report,
-              route::run_backup(services, options_of(request, context.config, machine.driver),
-                                context.cancel));
+    auto options = options_of(request, context.config, machine.driver);
+    options.write_latency_max = write_latency_for(limits);
+    SP_ASSIGN(const auto report, route::run_backup(services, options, context.cancel));
     return JobResult{exit_code_for(report), to_value(report)};
 }
 

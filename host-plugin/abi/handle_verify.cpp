@@ -26,7 +26,8 @@ Result<CheckReport> verify_live(const VerifyRequest& request, vault::Vault& vaul
                                 const JobContext& context) {
     SP_ASSIGN(const auto access, access_to_vm(request, vault));
     SP_ASSIGN(const OpenVm machine, open_vm(access, context.clock, context.libvirt_loop));
-    SP_ASSIGN(const auto readers, read_options_for(context, *machine.vm, access.vm, 0));
+    SP_ASSIGN(const auto limits, limits_for(context, *machine.vm, access.vm));
+    const auto readers = read_options_for(context, limits, 0);
     const auto services = services_for(context, vault, *machine.vm, readers);
     return route::run_verify_live(services, {.point = request.point, .disk = request.disk},
                                   options_for(context.config, request.scratch_folder),

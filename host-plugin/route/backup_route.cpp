@@ -175,7 +175,8 @@ private:
                                                const std::vector<hypervisor::DiskExport>& exports) {
         env::CancelToken reading = cancel_.child();
         SP_ASSIGN(const auto caretaker,
-                  Caretaker::start(services_, session.snapshot(), usual_write_, reading));
+                  Caretaker::start(services_, session.snapshot(),
+                                   Governor{usual_write_, options_.write_latency_max}, reading));
         auto transfers = transfer_disks(
             services_, {.disks = decisions_.disks, .exports = exports, .audit = options_.audit},
             *run_, reading);

@@ -14,21 +14,20 @@ std::string in_ms(env::Nanoseconds time) {
 
 Result<std::unique_ptr<Caretaker>> Caretaker::start(const BackupServices& services,
                                                     hypervisor::Snapshot& snapshot,
-                                                    std::optional<env::Nanoseconds> usual,
+                                                    const Governor& governor,
                                                     const env::CancelToken& cancel) {
     SP_ASSIGN(auto calls, env::BlockingCalls::create({.threads = 1}, env::CancelToken{}));
     return std::unique_ptr<Caretaker>{new Caretaker{// NOLINT: private
                                                     {services, snapshot, std::move(calls)},
-                                                    usual,
+                                                    governor,
                                                     cancel}};
 }
 
-Caretaker::Caretaker(Parts parts, std::optional<env::Nanoseconds> usual,
-                     const env::CancelToken& cancel)
+Caretaker::Caretaker(Parts parts, const Governor& governor, const env::CancelToken& cancel)
     : parts_(std::move(parts)),
       room_check_(parts_.snapshot.room_check()),
       cancel_(cancel),
-      governor_(usual),
+      governor_(governor),
       thread_([this](const std::stop_token& stop) { watch(stop); }) {}
 
 Status Caretaker::look() {
@@ -38,31 +37,43 @@ Status Caretaker::look() {
                 "see whether its disk or server is alive, or choose another scratch folder");
 }
 
-void Caretaker::spare_guest() {
-    if (!parts_.services.throttle) return;
+Status Caretaker::spare_guest() {
+    if (!parts_.services.throttle) return {};
     const auto writes = parts_.snapshot.guest_writes({parts_.services.clock, question_max});
-    if (!writes) return;  // nothing is known: the configured limits hold
+    if (!writes) return {};  // nothing is known: the configured limits hold
     const unsigned divisor = governor_.look(*writes);
-    if (divisor == divisor_) return;
+    if (governor_.gives_up()) {
+        return fail(Errc::refused, "guest.writes_suffer",
+                    "the guest's writes took more than " + in_ms(governor_.unbearable()) +
+                        " on average, although its disks were read as slowly as possible: keeping "
+                        "what they overwrite in scratch is too slow",
+                    "put scratch on a faster disk, back up when the guest writes less, or allow "
+                    "more with <limits write-latency=\"\">");
+    }
+    if (divisor == divisor_) return {};
     divisor_ = divisor;
     parts_.services.throttle->slow_down(divisor);
     parts_.services.reporter.log(Severity::debug,
                                  "reading at 1/" + std::to_string(divisor) +
                                      " of full speed; the guest's writes may take " +
                                      in_ms(governor_.limit()));
+    return {};
 }
 
 void Caretaker::watch(const std::stop_token& stop) {
     std::unique_lock lock{mutex_};
     for (unsigned n = 0; !stop.stop_requested(); ++n) {
-        if (const Status room = look(); !room) {
-            given_up_ = room.error();
-            cancel_.cancel();
-            return;
+        if (const Status room = look(); !room) return give_up(room.error());
+        if (n % looks_per_question == 0) {
+            if (const Status spared = spare_guest(); !spared) return give_up(spared.error());
         }
-        if (n % looks_per_question == 0) spare_guest();
         wake_.wait_for(lock, stop, look_every, [] { return false; });
     }
+}
+
+void Caretaker::give_up(const Error& why) {
+    given_up_ = why;
+    cancel_.cancel();
 }
 
 std::optional<Error> Caretaker::end() {

@@ -11,15 +11,16 @@
 namespace stillpoint::route {
 
 /// Looks after the guest while its disks are read (I6): gives the backup up once scratch reaches
-/// its limit, or the scratch filesystem no longer answers.
+/// its limit, the scratch filesystem no longer answers, or the guest's writes take longer than they
+/// may however slowly its disks are read.
 /// @threads one at a time
 class Caretaker {
 public:
     /// @param cancel cancelled when the backup must be given up
-    /// @param usual what the guest's writes took before the snapshot
+    /// @param governor knows what the guest's writes took before the snapshot
     static Result<std::unique_ptr<Caretaker>> start(const BackupServices& services,
                                                     hypervisor::Snapshot& snapshot,
-                                                    std::optional<env::Nanoseconds> usual,
+                                                    const Governor& governor,
                                                     const env::CancelToken& cancel);
     Caretaker(const Caretaker&) = delete;
     Caretaker& operator=(const Caretaker&) = delete;
@@ -41,10 +42,11 @@ private:
         hypervisor::Snapshot& snapshot;
         std::unique_ptr<env::BlockingCalls> calls;
     };
-    Caretaker(Parts parts, std::optional<env::Nanoseconds> usual, const env::CancelToken& cancel);
+    Caretaker(Parts parts, const Governor& governor, const env::CancelToken& cancel);
     void watch(const std::stop_token& stop);
     [[nodiscard]] Status look();
-    void spare_guest();
+    [[nodiscard]] Status spare_guest();
+    void give_up(const Error& why);
 
     Parts parts_;
     std::function<Status()> room_check_;

@@ -11,7 +11,6 @@ import os
 import pathlib
 import re
 import select
-import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "vm"))
@@ -25,6 +24,7 @@ import images  # noqa: E402
 import lab  # noqa: E402
 import machine  # noqa: E402
 import product  # noqa: E402
+import slow_disk  # noqa: E402
 
 DISK_MIB = 512
 SLOW_WRITE_MS = 20  # a write to the slow scratch's disk
@@ -113,25 +113,6 @@ class Bench:
         found["slowed_s"] = int(slowed[1]) if slowed else 0
         return found
 
-    def slow_folder(self):
-        """A folder whose disk takes its time for every write, and no cache hides it."""
-        disk = self.place.folder / "slow-disk"
-        disk.touch()
-        self.place.spawn("nbdfuse", disk, "--command", "nbdkit", "-s", "--filter=delay", "memory",
-                         "1G", f"wdelay={SLOW_WRITE_MS}ms", log="nbdfuse.log")
-        deadline = lab.Deadline(30)
-        while disk.stat().st_size == 0:
-            if deadline.passed():
-                raise RuntimeError((self.place.folder / "nbdfuse.log").read_text())
-        self.place.closing.callback(subprocess.run, ["umount", "-l", disk], check=False)
-        images.must("mkfs.ext4", "-q", disk)
-        folder = self.place.folder / "slow"
-        folder.mkdir()
-        images.must("mount", "-o", "loop,sync", disk, folder)
-        folder.chmod(0o755)
-        self.place.closing.callback(subprocess.run, ["umount", "-l", folder], check=False)
-        return folder
-
 
 def measure(options):
     with lab.Lab() as place:
@@ -139,7 +120,8 @@ def measure(options):
         return {"before": bench.measure(options.seconds), "fast store": bench.during(),
                 "store hangs": bench.during(hang=True),
                 "gentle, 8 MiB/s": bench.during("--bandwidth", "8MiB"),
-                "slow scratch": bench.during("--scratch", bench.slow_folder()),
+                "slow scratch": bench.during(
+                    "--scratch", slow_disk.slow_folder(place, SLOW_WRITE_MS)),
                 "after": bench.measure(options.seconds)}
 
 

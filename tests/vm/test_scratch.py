@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""A guest that writes at full speed into a snapshot whose scratch is tiny: it sees no error, ever.
-The backup is given up and says why; the next one, with room, is right.
+"""A guest that writes at full speed into a snapshot whose scratch is tiny, or slow: it sees no
+error, ever, and does not wait for long. The backup is given up and says why; the next one, with
+room, is right.
 
     test_scratch.py qmp|libvirt
 """
@@ -12,9 +13,11 @@ import images
 import lab
 import machine
 import product
+import slow_disk
 
 SCRATCH_MIB = 20
 DISK_MIB = 192
+SLOW_WRITE_MS, BEARABLE_MS = 40, 50  # of the slow scratch's disk; of the guest
 RESUMED_MS = 2000  # the promise for a guest that was faster than its headroom
 ROUNDS = {"fast": 1, "normal": 3, "long": 10}[lab.length()]
 WRITER = f"""
@@ -91,6 +94,29 @@ class TinyScratch(backup_case.Backup):
             self.assertEqual(stood, [])
             self.vm.qmp("query-status")
             self.assertNotIn("BLOCK_IO_ERROR", {event["event"] for event in self.vm.events})
+
+
+    def test_slow_scratch(self):
+        """Reading more slowly does not help a guest that waits for the copying itself."""
+        if reason := slow_disk.usable():
+            self.skipTest(reason)
+        config = self.stillpoint.folder / "host.xml"
+        told = config.read_text()
+        config.write_text(told.replace('8MiB/s"', f'8MiB/s" write-latency="{BEARABLE_MS}ms"'))
+        before = self.stillpoint.backup(self.access, "--bandwidth", "1GiB", expect=3)
+        clean = self.traces()
+        self.vm.run("[ -e /run/passes ] || echo start >/run/passes")
+        self.vm.run(WRITER.replace("bs=1M", "bs=64k"))
+        slow = slow_disk.slow_folder(self.place, SLOW_WRITE_MS)
+        answer = self.stillpoint.run("backup", *self.access, "--full", "--scratch", slow, expect=1)
+        self.assertEqual(answer.error, "guest.writes_suffer", answer)
+        self.assertIn("write-latency", answer.json["error"]["remedy"])
+        self.assert_no_error()
+        self.assertEqual(self.traces(), clean)
+        config.write_text(told)
+        after = self.stillpoint.backup(self.access, "--bandwidth", "1GiB", expect=3)
+        self.assertEqual(after["parent"], before["point"])
+        self.assertEqual(after["disks"][0]["mode"], "increment")
 
 
 if __name__ == "__main__":

@@ -62,8 +62,8 @@ TEST_CASE("abi/config: the audit and the periodic compare") {
 TEST_CASE("abi/config: limits, for all VMs and for one") {
     const auto config = parse_host_config(
         "<host><scratch budget=\"20GiB\"/><vault stall=\"60s\"/>"
-        "<limits bandwidth=\"100MiB/s\" read-ahead=\"4MiB\"/>"
-        "<vm name=\"web1\"><limits bandwidth=\"none\"/></vm>"
+        "<limits bandwidth=\"100MiB/s\" read-ahead=\"4MiB\" write-latency=\"200ms\"/>"
+        "<vm name=\"web1\"><limits bandwidth=\"none\" write-latency=\"none\"/></vm>"
         "<vm name=\"01234567-89ab-cdef-0123-456789abcdef\"><limits read-ahead=\"1MiB\"/></vm>"
         "</host>",
         "host.xml");
@@ -72,6 +72,8 @@ TEST_CASE("abi/config: limits, for all VMs and for one") {
     CHECK(config->store_stall == 60s);
     CHECK(config->limits_of("db", "").bytes_per_second_max == 100u << 20);
     CHECK(config->limits_of("db", "").read_ahead == ByteCount{4u << 20});
+    CHECK(config->limits_of("db", "").write_latency_max == 200ms);
+    CHECK(config->limits_of("web1", "").write_latency_max == 0ms);
     CHECK(config->limits_of("web1", "").bytes_per_second_max == 0u);
     CHECK(config->limits_of("web1", "").read_ahead == ByteCount{4u << 20});
     const auto by_uuid = config->limits_of("db", "01234567-89ab-cdef-0123-456789abcdef");
@@ -106,8 +108,9 @@ TEST_CASE("abi/config: limits that would be none, or too many, are refused") {
          {"<scratch budget=\"31MiB\"/>", "<scratch budget=\"20\"/>", "<scratch budget=\"20GB\"/>",
           "<scratch budget=\"-1GiB\"/>", "<vault stall=\"4s\"/>", "<vault stall=\"25h\"/>",
           "<limits bandwidth=\"100MiB\"/>", "<limits bandwidth=\"1KiB/s\"/>",
-          "<limits read-ahead=\"128KiB\"/>", "<limits read-ahead=\"1GiB\"/>", "<vm/>",
-          "<vm name=\"\"/>", "<vm name=\"a\" x=\"y\"/>",
+          "<limits read-ahead=\"128KiB\"/>", "<limits read-ahead=\"1GiB\"/>",
+          "<limits write-latency=\"9ms\"/>", "<limits write-latency=\"61s\"/>",
+          "<limits write-latency=\"1\"/>", "<vm/>", "<vm name=\"\"/>", "<vm name=\"a\" x=\"y\"/>",
           "<vm name=\"a\"><guest freeze-budget=\"5s\"/></vm>",
           "<vm name=\"a\"><limits speed=\"1\"/></vm>",
           "<vm name=\"a\"><limits read-ahead=\"1MiB\"/></vm><vm name=\"a\"/>"}) {

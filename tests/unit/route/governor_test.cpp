@@ -63,6 +63,42 @@ TEST_CASE("route/governor: noise far below what anybody feels slows nothing") {
     CHECK(Governor{std::nullopt}.limit() == Governor::limit_of_idle);
 }
 
+TEST_CASE("route/governor: what slower reading does not help is given up in the end") {
+    Guest guest;
+    const auto looks_until = [&](Governor governor, std::uint64_t count, env::Nanoseconds each) {
+        int looks = 0;
+        while (!governor.gives_up() && looks < 1000) {
+            static_cast<void>(governor.look(guest.next(count, each)));
+            ++looks;
+        }
+        return looks;
+    };
+    // The first look only counts; six make it slowest, and then it is asked for patience.
+    const int slowest = 7, patience = Governor::suffering_looks;
+    CHECK(looks_until(Governor{5ms, 500ms}, 100, 501ms) == slowest + patience);
+    CHECK(looks_until(Governor{std::nullopt, 500ms}, 1, 501ms) == slowest + patience);
+    CHECK(looks_until(Governor{5ms, 500ms}, 100, 500ms) == 1000);
+    CHECK(looks_until(Governor{5ms}, 100, 60s) == 1000);
+    // A guest whose writes have always taken that long suffers from something else.
+    CHECK(looks_until(Governor{100ms, 500ms}, 100, 700ms) == 1000);
+    CHECK(looks_until(Governor{100ms, 500ms}, 100, 900ms) == slowest + patience);
+}
+
+TEST_CASE("route/governor: one good look ends the suffering; one without a write says nothing") {
+    Governor governor{5ms, 500ms};
+    Guest guest;
+    for (int i = 0; i < 11; ++i) static_cast<void>(governor.look(guest.next(3, 1s)));
+    CHECK_FALSE(governor.gives_up());
+    static_cast<void>(governor.look(guest.next(3, 100ms)));
+    for (int i = 0; i < 4; ++i) {
+        static_cast<void>(governor.look(guest.next(3, 1s)));
+        static_cast<void>(governor.look(guest.next(0, 0s)));
+        CHECK_FALSE(governor.gives_up());
+    }
+    static_cast<void>(governor.look(guest.next(3, 1s)));
+    CHECK(governor.gives_up());
+}
+
 TEST_CASE("route/governor: counters that begin anew say nothing") {
     CHECK_FALSE(Governor::mean({1000, 5s}, {20, 1s}));
     CHECK_FALSE(Governor::mean({1000, 5s}, {1001, 5s}));
