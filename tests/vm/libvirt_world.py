@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import unittest
 
-import images
 import lab
 import machine
 import paused_domain
@@ -26,10 +25,10 @@ class DomainWorld(tracking_case.World):
 
     @property
     def access(self):
-        return [self.vm.name, "--connect", "qemu:///system"]
+        return [self.vm.name, "--connect", self.vm.uri]
 
     def virsh(self, command, *words):
-        return images.must("virsh", command, *words)
+        return self.vm.virsh(command, *words)
 
     def node_of(self, name):
         wanted = self.vm.device(name)

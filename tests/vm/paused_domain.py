@@ -40,7 +40,9 @@ def disk_xml(disk):
 
 
 class PausedDomain:
-    """Disks are given as machine.Disk, named as libvirt does (vda, sda)."""
+    """Disks are given as machine.Disk, named as libvirt does (vda, sda).
+    `uri` is the daemon that has it, which a migration changes."""
+    uri = "qemu:///system"
 
     def __init__(self, place, name, disks, *, uuid=UUID.format(1), transient=False, xml=None):
         self.place, self.name, self.disks = place, name, list(disks)
@@ -56,7 +58,7 @@ class PausedDomain:
             self.start()
 
     def virsh(self, command, *words):
-        return images.must("virsh", command, *words)
+        return images.must("virsh", "-c", self.uri, command, *words)
 
     def define(self):
         self.virsh("define", self.definition)
@@ -70,7 +72,7 @@ class PausedDomain:
     def domain(self):
         """libvirt's object: faster by far than a virsh for each of many writes."""
         if self.connection is None or not self.connection.isAlive():
-            self.connection = libvirt.open("qemu:///system")
+            self.connection = libvirt.open(self.uri)
         return self.connection.lookupByName(self.name)
 
     def qmp(self, command, **arguments):
@@ -112,6 +114,15 @@ class PausedDomain:
 
     def quit(self):
         self.virsh("destroy", self.name, "--graceful")
+
+    def migrate(self, uri, sockets):
+        """Live, on shared storage; it stays defined here. @param sockets a folder for QEMU's"""
+        self.virsh("resume", self.name)  # a paused VM's images would stay inactive over there
+        self.virsh("migrate", "--live", "--unsafe", "--persistent", self.name, uri,
+                   "--migrateuri", f"unix://{sockets}/migration.sock")
+        self.uri, self.connection = uri, None
+        self.devices.clear()
+        self.virsh("suspend", self.name)
 
     def kill(self):
         with open(f"/run/libvirt/qemu/{self.name}.pid", encoding="ascii") as file:

@@ -2,13 +2,14 @@
 """How a disk is treated after something happened to it behind libvirt: checkpoints and domains that
 went, snapshots and block jobs, raw images, other people's checkpoints. No guest is needed.
 
-    test_libvirt_tracking.py [Online|Domains|Partial]
+    test_libvirt_tracking.py [Online|Domains|Migrated|Partial]
 """
 import unittest
 
 import images
 import lab
 import libvirt_world
+import second_libvirtd
 from tracking_case import Case, everywhere, qcow2, raw, wanted
 
 GONE = "the dirty bitmap of the last point is gone"
@@ -192,6 +193,27 @@ class Domains(libvirt_world.DomainTest):
         libvirt_world.restart_libvirtd()
         world.vm.connection = None
         self.go_on(world, everywhere(KINDS))
+
+
+class Migrated(libvirt_world.DomainTest):
+    def test_there_and_back(self):
+        """Bitmaps in images travel, checkpoints stay behind: here, out of date, on the way back."""
+        world = self.world("move")
+        world.make(KINDS)
+        world.start()
+        world.write_all("1M", 1, "2M")
+        world.backup(everywhere(KINDS, "full", "first backup"))
+        elsewhere = second_libvirtd.SecondLibvirtd(self.place)
+        sockets = self.place.vm_folder("sockets")
+        for number, uri in enumerate((elsewhere.uri, world.vm.uri)):
+            world.write_all("5M", 10 * number + 1)
+            world.vm.migrate(uri, sockets)
+            self.assertEqual(len(world.bitmaps("vda")), 1)
+            world.write_all("6M", 10 * number + 2)
+            world.backup(AFTER_STOP)
+            world.write_all("6M", 10 * number + 3)
+            world.backup(everywhere(KINDS))
+            self.assertEqual(len(world.vm.checkpoints()), 1)
 
 
 class Partial(libvirt_world.DomainTest):
