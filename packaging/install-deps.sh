@@ -18,7 +18,7 @@ tests=(doctest-dev librapidcheck-dev clang-14 clang clang-tidy-14 clang-format-1
     jq strace)
 lab=(qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients
     nbdkit libnbd-bin busybox-static cpio zstd xz-utils e2fsprogs xfsprogs btrfs-progs dosfstools kmod
-    util-linux dmsetup iproute2 swtpm swtpm-tools)
+    util-linux dmsetup iproute2 swtpm swtpm-tools ovmf)
 s3=(ceph-mon ceph-mgr ceph-osd radosgw ceph-common curl openssl) # 70 MB: a real object store
 # The Windows guest is cross-built and runs under Wine; by its full name, because only the posix
 # variant of the compiler has threads.

@@ -50,7 +50,7 @@ Result<std::unique_ptr<hypervisor::Vm>> open_images(const serialization::VmAcces
         SP_ASSIGN(hypervisor::ImageDisk disk, parse_image(given));
         disks.push_back(std::move(disk));
     }
-    return hypervisor::open_image_vm(access.vm, std::move(disks), clock);
+    return hypervisor::open_image_vm(access.vm, {std::move(disks), access.nvram}, clock);
 }
 
 }  // namespace
@@ -84,6 +84,10 @@ Result<OpenVm> open_vm(const serialization::VmAccess& access, const env::Clock& 
                     "more than one of --connect, --qmp and --image was given",
                     "use --connect for a VM under libvirt, --qmp for plain QEMU, --image for disks "
                     "of a plain QEMU that is off");
+    }
+    if (access.images.empty() && !access.nvram.empty()) {
+        return fail(Errc::invalid, "vm.access", "--nvram was given without --image",
+                    "a running VM and libvirt tell where their UEFI variables are");
     }
     OpenVm open;
     if (!access.images.empty()) {

@@ -197,10 +197,15 @@ struct ImageDisk {
     std::string unreadable = {};  // known beforehand
 };
 
-/// Disks of a VM that is off. @param label the name the user gave
+/// The files of a VM that is off.
+struct ImageFiles {
+    std::vector<ImageDisk> disks;
+    std::string nvram = {};  // of its UEFI variables; empty: whether it has any is not known
+};
+
+/// A VM that is off, of which its files alone are at hand. @param label the name the user gave
 /// @errors not_found, id "image.missing" · invalid, id "image.twice": two disks of one name
-[[nodiscard]] Result<std::unique_ptr<Vm>> open_image_vm(const std::string& label,
-                                                        std::vector<ImageDisk> disks,
+[[nodiscard]] Result<std::unique_ptr<Vm>> open_image_vm(const std::string& label, ImageFiles files,
                                                         const env::Clock& clock);
 
 }  // namespace stillpoint::hypervisor

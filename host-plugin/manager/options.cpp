@@ -15,7 +15,7 @@ namespace s = serialization;
 /// All that any command can be given; each command makes its request from it.
 struct Given {
     std::string vault, key_file, new_key_file, key_id, vm, connect, qmp, guest_channel, point, to,
-        against, disk;
+        against, disk, nvram;
     std::string encryption = "passphrase", compression = "zstd", require = "crash", type = "full",
                 format = "qcow2", scratch;
     std::uint32_t chunk_bytes = 65536;
@@ -25,7 +25,9 @@ struct Given {
          extents = false, read_maps = false;
 
     [[nodiscard]] s::VaultAccess access() const { return {vault, key_file}; }
-    [[nodiscard]] s::VmAccess machine() const { return {vm, connect, qmp, guest_channel, images}; }
+    [[nodiscard]] s::VmAccess machine() const {
+        return {vm, connect, qmp, guest_channel, images, nvram};
+    }
 };
 
 template <class E>
@@ -248,6 +250,10 @@ private:
             ->allow_extra_args(false)
             ->excludes(backup->get_option("--connect"))
             ->excludes(backup->get_option("--qmp"));
+        backup
+            ->add_option("--nvram", given_.nvram,
+                         "the file of UEFI variables of a plain QEMU that is off")
+            ->needs(backup->get_option("--image"));
         backup->add_option("--disk", given_.disks, "only this disk (repeatable)");
         backup->add_flag("--full", given_.full, "read and keep everything anew");
         backup->add_option("--require", given_.require, "fail below this consistency level")

@@ -127,6 +127,7 @@ struct VmAccess {
     std::string qmp_socket;     // plain QEMU
     std::string guest_channel;  // unix socket of the guest port; libvirt: found in the live XML
     std::vector<std::string> images;  // of a VM that is off: NAME=PATH or NAME=FORMAT:PATH
+    std::string nvram;                // with images: the file of the VM's UEFI variables
     template <class V, class S>
     static void fields(V& v, S& s) {
         v("vm", s.vm);
@@ -134,6 +135,7 @@ struct VmAccess {
         v("qmp_socket", s.qmp_socket);
         v("guest_channel", s.guest_channel);
         v("images", s.images);
+        v("nvram", s.nvram);
     }
 };
 

@@ -148,6 +148,16 @@ class Qmp(Case):
                                      expect=2)
         self.assertEqual(answer.error, "vault.disk_name")
 
+    def test_images_and_their_variables(self):
+        images_of_it = ["vm1", "--image", f"vda={self.disk.path}"]
+        point = self.stillpoint.backup([*images_of_it, "--nvram", self.nvram], expect=3)
+        self.assertEqual(self.warned(point), [])
+        self.assert_restored(point, "out", {"nvram.fd": self.nvram})
+        answer = self.stillpoint.run("backup", *images_of_it, "--nvram", f"{self.nvram}x", expect=1)
+        self.assertEqual(answer.error, "image.missing")
+        self.assertIn("--nvram", str(answer.json))
+        self.stillpoint.run("backup", "vm1", "--nvram", self.nvram, expect=2)
+
 
 @unittest.skipUnless(LIBVIRT, "libvirt")
 class Libvirt(Case):

@@ -26,7 +26,7 @@ MODULES = ["virtio_pci", "virtio_blk", "virtio_console", "xfs", "loop", "vfat",
            "nls_cp437", "nls_ascii", "nls_iso8859_1"]
 # Only for tests that ask for them, see extra_modules.
 EXTRA_MODULES = ["dm_mod", "dm_crypt", "aes_generic", "ecb", "xts", "btrfs",
-                 "algif_skcipher"]
+                 "algif_skcipher", "efivarfs"]
 
 
 def run(*command, cwd=None):

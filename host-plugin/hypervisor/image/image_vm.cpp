@@ -95,38 +95,55 @@ Result<std::unique_ptr<Snapshot>> ImageVm::plan_snapshot(const SnapshotPlan& pla
 }
 
 Result<Configuration> ImageVm::configuration(const env::Deadline&) {
+    using serialization::ConfigurationKind;
+    const auto unknown = [](ConfigurationKind kind) {
+        return ConfigurationPlace{.kind = kind,
+                                  .obstacle =
+                                      "--image names disks alone; whether the VM has this "
+                                      "is not known",
+                                  .known = ConfigurationPlace::Known::perhaps};
+    };
     Configuration configuration;
-    for (const auto kind :
-         {serialization::ConfigurationKind::nvram, serialization::ConfigurationKind::tpm}) {
-        configuration.places.push_back({.kind = kind,
-                                        .obstacle = "--image names disks alone; whether the VM has "
-                                                    "this is not known",
-                                        .known = ConfigurationPlace::Known::perhaps});
+    if (nvram_.empty()) {
+        configuration.places.push_back(unknown(ConfigurationKind::nvram));
+    } else {
+        configuration.places.push_back({.kind = ConfigurationKind::nvram, .path = nvram_});
     }
+    configuration.places.push_back(unknown(ConfigurationKind::tpm));
     return configuration;
 }
 
 }  // namespace image
 
-Result<std::unique_ptr<Vm>> open_image_vm(const std::string& label, std::vector<ImageDisk> disks,
+namespace {
+
+Result<std::string> whole_path(const std::string& given, const std::string& what,
+                               const std::string& option) {
+    std::error_code error;
+    const env::Path whole = std::filesystem::canonical(given, error);
+    if (!error) return whole.string();
+    return fail(Errc::not_found, "image.missing",
+                "the " + what + ", " + given + ", cannot be found: " + error.message(),
+                "check the path after " + option);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Vm>> open_image_vm(const std::string& label, ImageFiles files,
                                           const env::Clock& clock) {
     std::set<std::string> names;
-    for (ImageDisk& disk : disks) {
+    for (ImageDisk& disk : files.disks) {
         if (!names.insert(disk.name).second) {
             return fail(Errc::invalid, "image.twice", "two images are given for disk " + disk.name,
                         "give each disk a name of its own: --image NAME=PATH");
         }
-        std::error_code error;
-        const env::Path whole = std::filesystem::canonical(disk.path, error);
-        if (error) {
-            return fail(Errc::not_found, "image.missing",
-                        "image " + disk.path + " of disk " + disk.name +
-                            " cannot be found: " + error.message(),
-                        "check the path after --image " + disk.name + "=");
-        }
-        disk.path = whole;
+        SP_ASSIGN(disk.path, whole_path(disk.path, "image of disk " + disk.name,
+                                        "--image " + disk.name + "="));
     }
-    return std::unique_ptr<Vm>{std::make_unique<image::ImageVm>(label, std::move(disks), clock)};
+    if (!files.nvram.empty()) {
+        SP_ASSIGN(files.nvram, whole_path(files.nvram, "file of UEFI variables", "--nvram "));
+    }
+    return std::unique_ptr<Vm>{std::make_unique<image::ImageVm>(label, std::move(files), clock)};
 }
 
 }  // namespace stillpoint::hypervisor

@@ -12,8 +12,11 @@ namespace stillpoint::hypervisor::image {
 /// here; who knows it adds it. @threads one at a time
 class ImageVm final : public Vm {
 public:
-    ImageVm(std::string label, std::vector<ImageDisk> disks, const env::Clock& clock)
-        : label_(std::move(label)), disks_(std::move(disks)), clock_(clock) {}
+    ImageVm(std::string label, ImageFiles files, const env::Clock& clock)
+        : label_(std::move(label)),
+          disks_(std::move(files.disks)),
+          nvram_(std::move(files.nvram)),
+          clock_(clock) {}
 
     /// @errors busy, id "image.in_use"
     Result<VmInfo> inspect(const env::Deadline& deadline) override;
@@ -24,7 +27,7 @@ public:
                           const env::Deadline& deadline) override;
     /// Of what inspect() saw last: whatever changed since is found by the snapshot.
     Result<std::unique_ptr<Snapshot>> plan_snapshot(const SnapshotPlan& plan) override;
-    /// Nothing is known: who knows the VM (libvirt) tells it instead.
+    /// The variables that were named, nothing else: who knows the VM (libvirt) tells it instead.
     Result<Configuration> configuration(const env::Deadline& deadline) override;
 
 private:
@@ -34,6 +37,7 @@ private:
 
     std::string label_;
     std::vector<ImageDisk> disks_;
+    std::string nvram_;
     const env::Clock& clock_;
     std::vector<KnownDisk> known_;
     std::map<std::string, std::vector<std::string>> retire_;

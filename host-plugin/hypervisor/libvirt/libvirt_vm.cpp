@@ -21,7 +21,8 @@ Result<VmInfo> LibvirtVm::inspect(const env::Deadline& deadline) {
 }
 
 Result<VmInfo> LibvirtVm::inspect_images(const Facts& facts, const env::Deadline& deadline) {
-    auto images = std::make_unique<image::ImageVm>(facts.vm.name, images_of(facts), clock_);
+    auto images =
+        std::make_unique<image::ImageVm>(facts.vm.name, ImageFiles{images_of(facts)}, clock_);
     SP_ASSIGN(VmInfo info, images->inspect(deadline));
     // Asked after the images were looked at: whoever starts the VM now changes them.
     SP_ASSIGN(info.clean_shutdown,

@@ -22,7 +22,7 @@ void OffLab::take(const std::string& name, const env::Path& image, const std::st
 }
 
 std::unique_ptr<hypervisor::Vm> OffLab::open() const {
-    return need(hypervisor::open_image_vm("lab", disks, real_clock));
+    return need(hypervisor::open_image_vm("lab", {disks}, real_clock));
 }
 
 hypervisor::SnapshotPlan OffLab::plan(const std::string& parent, const std::string& next) {
