@@ -115,11 +115,11 @@ class PausedDomain:
     def quit(self):
         self.virsh("destroy", self.name, "--graceful")
 
-    def migrate(self, uri, sockets):
-        """Live, on shared storage; it stays defined here. @param sockets a folder for QEMU's"""
+    def migrate(self, uri, sockets, *options):
+        """Live; it stays defined here. @param sockets a folder for QEMU's"""
         self.virsh("resume", self.name)  # a paused VM's images would stay inactive over there
         self.virsh("migrate", "--live", "--unsafe", "--persistent", self.name, uri,
-                   "--migrateuri", f"unix://{sockets}/migration.sock")
+                   "--migrateuri", f"unix://{sockets}/migration.sock", *options)
         self.uri, self.connection = uri, None
         self.devices.clear()
         self.virsh("suspend", self.name)

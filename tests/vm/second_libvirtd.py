@@ -1,5 +1,5 @@
 """Another host, as far as libvirt can tell: a second daemon with a host name, a host uuid and state
-of its own, on the same storage. Its QEMUs end with the lab.
+of its own, on the same storage or with another one behind one folder. Its QEMUs end with the lab.
 """
 import os
 import subprocess
@@ -16,6 +16,7 @@ done
 mkdir -p {folder}/etc {folder}/run
 cp -a /etc/libvirt/. {folder}/etc/
 mount --bind {folder}/etc /etc/libvirt
+if [ -n "{hidden}" ]; then mount --bind {folder}/images "{hidden}"; fi
 mount --bind {folder}/run /run
 echo 'host_uuid = "{uuid}"' >>/etc/libvirt/libvirtd.conf
 exec libvirtd --config /etc/libvirt/libvirtd.conf --pid-file /run/libvirtd.pid
@@ -25,10 +26,12 @@ exec libvirtd --config /etc/libvirt/libvirtd.conf --pid-file /run/libvirtd.pid
 class SecondLibvirtd:
     """`uri` reaches it from here and from the first daemon."""
 
-    def __init__(self, place, name="elsewhere"):
+    def __init__(self, place, name="elsewhere", *, hidden=""):
+        """@param hidden a folder that is another one over there, `images`"""
         self.folder = place.vm_folder(name)
         self.folder.chmod(0o755)
-        program = PROGRAM.format(name=name, folder=self.folder, uuid=uuid.uuid4())
+        self.images = place.vm_folder(f"{name}/images")
+        program = PROGRAM.format(name=name, folder=self.folder, uuid=uuid.uuid4(), hidden=hidden)
         self.process = place.spawn("unshare", "--mount", "--uts", "sh", "-c", program,
                                    log=f"{name}.libvirtd.log")
         self.uri = f"qemu+unix:///system?socket={self.folder}/run/libvirt/libvirt-sock"

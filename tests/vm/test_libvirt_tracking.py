@@ -215,6 +215,29 @@ class Migrated(libvirt_world.DomainTest):
             world.backup(everywhere(KINDS))
             self.assertEqual(len(world.vm.checkpoints()), 1)
 
+    def test_with_its_storage(self):
+        """To images of the same path on another storage: libvirt 9.0 takes the bitmaps along."""
+        world = self.world("carry")
+        world.make(KINDS)
+        world.start()
+        world.write_all("1M", 1, "2M")
+        world.backup(everywhere(KINDS, "full", "first backup"))
+        world.write_all("5M", 1)
+        elsewhere = second_libvirtd.SecondLibvirtd(self.place, hidden=world.images)
+        for disk in world.disks.values():
+            path = elsewhere.images / disk.path.name
+            images.must("qemu-img", "create", "-q", "-f", disk.format, path, "16M")
+            lab.qemu_owns(path)
+        sockets = self.place.vm_folder("sockets")
+        world.vm.migrate(elsewhere.uri, sockets, "--copy-storage-all", "--disks-uri",
+                         f"unix://{sockets}/disks.sock")
+        for disk in world.disks.values():  # as this side sees them
+            disk.path = elsewhere.images / disk.path.name
+        world.write_all("6M", 2)
+        world.backup(AFTER_STOP)
+        world.write_all("6M", 3)
+        world.backup(everywhere(KINDS))
+
 
 class Partial(libvirt_world.DomainTest):
     def test_a_backup_of_some_disks_keeps_the_others_chains(self):
