@@ -167,6 +167,7 @@ private:
         document_.stored_before_point = run_->stored_total_bytes();
         point_.document = encode_point_document(document_);
         SP_TRY(cancel_.check());
+        log(Severity::debug, "publishing");
         SP_TRY(session.about_to_publish());
         return run_->publish(point_);
     }

@@ -79,6 +79,12 @@ class Backup(unittest.TestCase):
             found.append("a libvirt job")
         return sorted(found)
 
+    def bitmaps_most(self):
+        """@return of how many points a disk has a bitmap, at most"""
+        return max(sum(bitmap.get("name", "").startswith("stillpoint-")
+                       for bitmap in node.get("dirty-bitmaps", []))
+                   for node in self.vm.qmp("query-named-block-nodes", flat=True))
+
     def wait_clean(self, clean, seconds=10):
         """Until nothing but `clean` is left: the promise after a kill -9."""
         deadline = lab.Deadline(seconds)
