@@ -103,6 +103,8 @@ class TinyScratch(backup_case.Backup):
         config = self.stillpoint.folder / "host.xml"
         told = config.read_text()
         config.write_text(told.replace('8MiB/s"', f'8MiB/s" write-latency="{BEARABLE_MS}ms"'))
+        # Data everywhere, so that the reading takes longer than the patience.
+        self.vm.run(f"dd if=/dev/zero of=/dev/vda bs=1M count={DISK_MIB} oflag=direct 2>/dev/null")
         before = self.stillpoint.backup(self.access, "--bandwidth", "1GiB", expect=3)
         clean = self.traces()
         self.vm.run("[ -e /run/passes ] || echo start >/run/passes")
