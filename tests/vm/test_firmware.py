@@ -68,6 +68,9 @@ class Firmware(unittest.TestCase):
                               if warning["code"] == "configuration.not_taken"], [])
             back = self.place.vm_folder(f"back-{point['point']}")
             self.stillpoint.run("restore", point["point"], "--to", back)
+            if point is off and lab.length() == "fast":  # a boot takes 15 s
+                self.assertEqual((back / "nvram.fd").read_bytes(), variables.read_bytes())
+                continue
             self.disk.path = self.own(back / "vda.qcow2")
             vm = self.boot(f"again-{names[0]}", self.own(back / "nvram.fd"))
             self.assertEqual(self.read(vm), {name: f"value of {name}" for name in names})
