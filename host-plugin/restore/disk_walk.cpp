@@ -1,7 +1,10 @@
 #include "restore/disk_walk.hpp"
 
+#include <algorithm>
 #include <atomic>
 
+#include "base/limits.hpp"
+#include "env/page_buffer.hpp"
 #include "env/workers.hpp"
 
 namespace stillpoint::restore {
@@ -26,14 +29,31 @@ public:
     }
 
 private:
-    // Neighbouring blocks on their way to the sink.
-    struct Batch {
-        ByteOffset at;
-        Bytes bytes;
+    /// Neighbouring blocks on their way to the sink, in memory that a disk can take directly.
+    class Batch {
+    public:
+        explicit Batch(std::size_t wanted_bytes)
+            : wanted_bytes_(wanted_bytes),
+              memory_(env::make_page_buffer(wanted_bytes + limits::chunk_bytes_max)) {}
+        void append(ByteOffset at, ByteView bytes) {
+            if (length_ == 0) at_ = at;
+            std::copy(bytes.begin(), bytes.end(), memory_.get() + length_);
+            length_ += bytes.size();
+        }
+        void clear() { length_ = 0; }
+        [[nodiscard]] bool full() const { return length_ >= wanted_bytes_; }
+        [[nodiscard]] ByteOffset at() const { return at_; }
+        [[nodiscard]] ByteView bytes() const { return {memory_.get(), length_}; }
+
+    private:
+        std::size_t wanted_bytes_;
+        env::PageBuffer memory_;
+        ByteOffset at_;
+        std::size_t length_ = 0;
     };
 
     Status work() {
-        Batch batch;
+        Batch batch{options_.write_bytes};
         while (true) {
             SP_ASSIGN(const auto run, cursor_.next());
             if (!run) return {};
@@ -65,20 +85,20 @@ private:
                 findings_.damaged(extent, bytes.error().text);
                 continue;
             }
-            if (batch.bytes.empty()) batch.at = extent.at;
-            batch.bytes.insert(batch.bytes.end(), bytes->begin(), bytes->end());
+            batch.append(extent.at, *bytes);
             SP_ASSIGN(const auto id, reader_.id_at(block));
             if (id) SP_TRY(proof_.put(block, *id));
-            if (batch.bytes.size() >= options_.write_bytes) SP_TRY(hand_over(batch));
+            if (batch.full()) SP_TRY(hand_over(batch));
         }
         return hand_over(batch);
     }
 
     Status hand_over(Batch& batch) {
-        if (batch.bytes.empty()) return {};
-        SP_TRY(sink_.write(batch.at, batch.bytes));
-        data_bytes_ += batch.bytes.size();
-        batch.bytes.clear();
+        const ByteView bytes = batch.bytes();
+        if (bytes.empty()) return {};
+        SP_TRY(sink_.write(batch.at(), bytes));
+        data_bytes_ += bytes.size();
+        batch.clear();
         return {};
     }
 

@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "restore/target.hpp"
+#include "restore/write_out.hpp"
 
 namespace stillpoint::restore {
 namespace {
@@ -53,6 +54,7 @@ public:
         if (!file_.empty()) (void)env::remove_file(file_);
     }
     void keep() { file_.clear(); }
+    [[nodiscard]] int fd() const { return fd_.get(); }
     [[nodiscard]] Status sync() const {
         if (::fsync(fd_.get()) != 0) return fail(env::os_error("sync " + file_.string(), errno));
         return {};
@@ -99,8 +101,9 @@ Result<RestoreResult> restore_disk(vault::Vault& vault, const vault::DiskRoot& d
     }
     SP_ASSIGN(auto unfinished, Unfinished::create(names.incomplete));
     SP_ASSIGN(const auto target, open_target(names, disk, options, cancel));
+    WriteOut sink{*target, unfinished.fd()};
     SP_ASSIGN(auto walked,
-              walk_disk(vault, disk, {.workers = options.workers}, *target, progress, cancel));
+              walk_disk(vault, disk, {.workers = options.workers}, sink, progress, cancel));
     SP_TRY(target->close());
     SP_TRY(unfinished.sync());
     RestoreResult result{names.final_file, walked.data_bytes, std::move(walked.damage)};

@@ -1,12 +1,20 @@
 #include "route/restore_route.hpp"
 
 #include <algorithm>
+#include <thread>
 
 #include "route/point_lookup.hpp"
 #include "route/restore_configuration.hpp"
 
 namespace stillpoint::route {
 namespace {
+
+/// Two a core: one computes while the other one waits for its disk.
+unsigned restore_workers() {
+    constexpr unsigned least = 2;
+    constexpr unsigned most = 16;  // each holds a few MiB
+    return std::clamp(2 * std::thread::hardware_concurrency(), least, most);
+}
 
 using serialization::CheckReport;
 
@@ -86,7 +94,7 @@ Result<CheckReport> run_restore(vault::Vault& vault, const RestoreRequestPlan& p
     }
     CheckReport report{.ok = true, .damage = {}, .points = 1, .files = {}};
     for (const vault::DiskRoot& disk : disks) {
-        const restore::RestoreOptions options{.format = plan.format};
+        const restore::RestoreOptions options{.format = plan.format, .workers = restore_workers()};
         SP_ASSIGN(const auto result,
                   restore::restore_disk(vault, disk, plan.to, options,
                                         teller(reporter, "restore", disk), cancel));

@@ -214,7 +214,8 @@ class Bench:
         seconds, _ = run("nbdcopy", f"nbd+unix:///?socket={socket_path}", "null:")
         self.add("nbdcopy_null_s", seconds)
         target = self.work / "copied.raw"
-        seconds, _ = run("nbdcopy", f"nbd+unix:///?socket={socket_path}", target)
+        # A restore syncs what it wrote, so nbdcopy does, too.
+        seconds, _ = run("nbdcopy", "--flush", f"nbd+unix:///?socket={socket_path}", target)
         self.add("nbdcopy_file_s", seconds)
         target.unlink()
         server.terminate()
