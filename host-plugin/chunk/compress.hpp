@@ -1,13 +1,15 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "base/bytes.hpp"
+#include "chunk/chunk_id.hpp"
 
 namespace stillpoint::chunk {
 
 /// How a record's payload is encoded; the number is part of the vault format.
-/// `delta` is reserved: zstd with the previous version of the block as prefix, depth one.
+/// `delta` is the difference from another record, its base, which is none itself.
 enum class Codec : std::uint8_t { raw = 0, zstd = 1, lz4 = 2, delta = 3 };
 
 /// What a writer tries; whether a payload keeps it depends on what it saves.
@@ -19,7 +21,8 @@ inline constexpr std::size_t saving_divisor = 32;
 
 struct Payload {
     Codec codec = Codec::raw;
-    ByteView bytes;  // into the scratch of the call, or the plaintext itself
+    ByteView bytes;                 // into the scratch of the call, or the plaintext itself
+    std::optional<ChunkId> base{};  // of a delta
 };
 
 /// Compressing and decompressing contexts, reused from call to call.

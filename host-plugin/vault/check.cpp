@@ -230,7 +230,8 @@ Result<std::optional<std::string>> Checker::trouble_with(const chunk::ChunkId& i
     if (place->entry.plain_bytes != length) {
         return "chunk " + to_hex(id.view()).substr(0, 16) + " has a wrong length";
     }
-    if (!damaged_.contains(id)) return std::nullopt;
+    const bool suspect = damaged_.contains(id) || (place->base && damaged_.contains(*place->base));
+    if (!suspect) return std::nullopt;
     const auto bytes = chunks_.get(id, Content::data);  // from another copy, if there is one
     if (bytes) return std::nullopt;
     if (bytes.error().code != Errc::corrupt) return fail(bytes.error());

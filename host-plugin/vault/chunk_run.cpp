@@ -1,6 +1,7 @@
 #include "vault/chunk_run.hpp"
 
 #include "vault/index_segment.hpp"
+#include "vault/map_delta.hpp"
 #include "vault/pack_reader.hpp"
 
 namespace stillpoint::vault {
@@ -59,9 +60,13 @@ Result<std::unique_ptr<ChunkRun>> ChunkRun::begin(StoredChunks& chunks, const st
     return std::unique_ptr<ChunkRun>{new ChunkRun{chunks, std::move(lease)}};  // NOLINT: private
 }
 
-bool ChunkRun::claim(const chunk::ChunkId& id) {
+bool ChunkRun::claim(const chunk::ChunkId& id, Copies copies) {
     const std::scoped_lock lock{mutex_};
-    return claimed_.insert(id).second;
+    const auto [at, first] = claimed_.emplace(id, copies);
+    if (first) return true;
+    if (copies == at->second || copies == Copies::one) return false;
+    at->second = copies;
+    return true;
 }
 
 Result<bool> ChunkRun::known_before(const chunk::ChunkId& id) {
@@ -72,27 +77,50 @@ Result<bool> ChunkRun::known_before(const chunk::ChunkId& id) {
     return true;
 }
 
-Result<PutResult> ChunkRun::store(const chunk::ChunkId& id, ByteView plaintext, Content content) {
+Result<chunk::Payload> ChunkRun::encode(const chunk::ChunkId* previous, ByteView plaintext,
+                                        Content content, Bytes& scratch) {
+    if (previous != nullptr && content == Content::map && !is_claimed(*previous)) {
+        SP_ASSIGN(const auto base, chunks_.base_after(*previous, content));
+        auto delta = base ? map_delta(base->id, *base->plaintext, plaintext) : std::nullopt;
+        if (delta) {
+            scratch = std::move(*delta);
+            return chunk::Payload{chunk::Codec::delta, scratch, base->id};
+        }
+    }
+    const VaultCore& core = chunks_.core();
+    return core.compressor.compress(policy_of(core.config, content), plaintext, scratch);
+}
+
+Result<PutResult> ChunkRun::store(const chunk::ChunkId* previous, const chunk::ChunkId& id,
+                                  ByteView plaintext, Content content) {
     SP_ASSIGN(const bool known, known_before(id));
     if (known) return PutResult{};
-    const VaultCore& core = chunks_.core();
     const auto scratch = scratches_.borrow([] { return std::make_unique<Bytes>(); });
-    const chunk::Payload payload =
-        core.compressor.compress(policy_of(core.config, content), plaintext, *scratch.get());
+    SP_ASSIGN(const chunk::Payload payload, encode(previous, plaintext, content, *scratch.get()));
     SP_ASSIGN(const std::uint64_t stored,
               writer_->append(id, payload, static_cast<std::uint32_t>(plaintext.size()), content));
     return PutResult{stored};
 }
 
 Result<PutResult> ChunkRun::put(const chunk::ChunkId& id, ByteView plaintext, Content content) {
+    return put_chunk(nullptr, id, plaintext, content);
+}
+
+Result<PutResult> ChunkRun::put_after(const chunk::ChunkId& previous, const chunk::ChunkId& id,
+                                      ByteView plaintext, Content content) {
+    return put_chunk(&previous, id, plaintext, content);
+}
+
+Result<PutResult> ChunkRun::put_chunk(const chunk::ChunkId* previous, const chunk::ChunkId& id,
+                                      ByteView plaintext, Content content) {
     if (plaintext.size() > limits::chunk_bytes_max) {
         return fail(Errc::invalid, "vault.chunk_bytes", "a chunk is longer than 1 MiB");
     }
-    if (!claim(id)) {
+    if (!claim(id, Copies::one)) {
         SP_TRY(writer_->state());
         return PutResult{};
     }
-    auto stored = store(id, plaintext, content);
+    auto stored = store(previous, id, plaintext, content);
     // Others may have taken our claim for a chunk that is there: the run must not go on.
     if (!stored) writer_->fail_with(stored.error());
     return stored;
@@ -148,10 +176,12 @@ Status ChunkRun::write_segment() {
     return {};
 }
 
-Status ChunkRun::copy(const DirectoryEntry& entry, ByteView payload, Content content) {
-    if (!claim(entry.id)) return writer_->state();
-    const auto stored =
-        writer_->append(entry.id, {entry.codec, payload}, entry.plain_bytes, content);
+Status ChunkRun::copy(const PackDirectory& directory, std::uint32_t slot, ByteView payload) {
+    const DirectoryEntry& entry = directory.entries.at(slot);
+    const auto base = directory.base_of(slot);
+    if (!claim(entry.id, base ? Copies::one : Copies::one_whole)) return writer_->state();
+    const auto stored = writer_->append(entry.id, {entry.codec, payload, base}, entry.plain_bytes,
+                                        directory.content);
     if (stored) return {};
     writer_->fail_with(stored.error());
     return fail(stored.error());

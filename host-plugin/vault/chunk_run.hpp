@@ -3,7 +3,7 @@
 #include <mutex>
 #include <set>
 #include <string>
-#include <unordered_set>
+#include <unordered_map>
 
 #include "chunk/pool.hpp"
 #include "vault/chunk_store.hpp"
@@ -29,12 +29,16 @@ public:
 
     /// The first failure sticks: every later call returns it, nothing can be published.
     Result<PutResult> put(const chunk::ChunkId& id, ByteView plaintext, Content content) override;
+    Result<PutResult> put_after(const chunk::ChunkId& previous, const chunk::ChunkId& id,
+                                ByteView plaintext, Content content) override;
     /// Also chunks put in this run: one that is not indexed yet makes it flush first (seldom: a
     /// map that was written early for want of memory and is changed again).
     Result<Bytes> get(const chunk::ChunkId& id, Content content) override;
 
     /// Stores a record that another pack holds once more, as it is: for gc, which empties packs.
-    Status copy(const DirectoryEntry& entry, ByteView payload, Content content);
+    /// A chunk may be copied twice, as a delta and whole: others may build on the latter.
+    /// @param directory of that pack
+    Status copy(const PackDirectory& directory, std::uint32_t slot, ByteView payload);
 
     /// Has the next index segment name a durable pack that this run did not write: for repair.
     Status adopt(DurablePack pack) { return on_durable(std::move(pack)); }
@@ -58,18 +62,25 @@ public:
 
 private:
     ChunkRun(StoredChunks& chunks, std::unique_ptr<RunLease> lease);
-    /// False when this run has the chunk already, stored or on its way.
-    bool claim(const chunk::ChunkId& id);
+    enum class Copies { one, one_whole };
+    /// False when this run has the chunk already, stored or on its way; for one_whole also not as a
+    /// delta.
+    bool claim(const chunk::ChunkId& id, Copies copies);
     bool is_claimed(const chunk::ChunkId& id);
     Result<bool> known_before(const chunk::ChunkId& id);
-    Result<PutResult> store(const chunk::ChunkId& id, ByteView plaintext, Content content);
+    Result<PutResult> put_chunk(const chunk::ChunkId* previous, const chunk::ChunkId& id,
+                                ByteView plaintext, Content content);
+    Result<PutResult> store(const chunk::ChunkId* previous, const chunk::ChunkId& id,
+                            ByteView plaintext, Content content);
+    Result<chunk::Payload> encode(const chunk::ChunkId* previous, ByteView plaintext,
+                                  Content content, Bytes& scratch);
     Status on_durable(DurablePack pack);
     Status write_segment();
 
     StoredChunks& chunks_;
     std::unique_ptr<RunLease> lease_;
     mutable std::mutex mutex_;
-    std::unordered_set<chunk::ChunkId, chunk::ChunkIdHash> claimed_;  // not in a segment yet
+    std::unordered_map<chunk::ChunkId, Copies, chunk::ChunkIdHash> claimed_;  // not in a segment
     std::vector<DurablePack> unindexed_;
     std::size_t unindexed_entries_ = 0;
     bool expires_ = false;

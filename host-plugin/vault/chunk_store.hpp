@@ -23,6 +23,13 @@ public:
     /// pack). Data is compressed as the vault's policy says, map nodes never.
     virtual Result<PutResult> put(const chunk::ChunkId& id, ByteView plaintext,
                                   Content content) = 0;
+    /// As put(), of what takes the place of `previous`, a chunk that the vault may hold: it may be
+    /// stored as its difference from that.
+    virtual Result<PutResult> put_after(const chunk::ChunkId& /*previous*/,
+                                        const chunk::ChunkId& id, ByteView plaintext,
+                                        Content content) {
+        return put(id, plaintext, content);
+    }
     /// Serves what was put before, too.
     /// @return the plaintext, its seal checked; data chunks are also checked against their id
     /// @errors corrupt, id "vault.chunk_missing" (not in the index) or "vault.chunk_damaged"

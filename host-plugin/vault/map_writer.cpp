@@ -147,7 +147,8 @@ Status MapWriter::write_node(const Key& key) {
     ChildId id;
     if (!node.empty()) id = nodes_.id_of(encode(node));
     const bool same = id == base;
-    if (id && (!same || lifted_.contains(*id))) SP_TRY(nodes_.put(node));
+    const bool stored = base && !lifted_.contains(*base);
+    if (id && (!same || !stored)) SP_TRY(nodes_.put(node, stored ? base : std::nullopt));
     if (same) return {};
     if (key.level + 1 == shape_.depth()) {
         top_ = id;

@@ -30,20 +30,12 @@ Result<NodeLoader::Node> NodeLoader::node(const chunk::ChunkId& id, unsigned lev
 
 Result<MapNode> NodeLoader::fetch(const chunk::ChunkId& id) {
     SP_ASSIGN(const Bytes bytes, store_.get(id, Content::map));
+    // The id covers the logical content: the wrong base of a delta cannot get past this line.
+    if (id_of_(bytes) != id) return bad_node(id, "its content has another id");
     SP_ASSIGN(auto decoded, decode_node(bytes));
-    if (auto* full = std::get_if<MapNode>(&decoded)) {
-        if (id_of_(bytes) != id) return bad_node(id, "its content has another id");
-        return std::move(*full);
-    }
-    const auto& delta = std::get<DeltaNode>(decoded);
-    SP_ASSIGN(const Bytes base_bytes, store_.get(delta.base, Content::map));
-    SP_ASSIGN(auto base, decode_node(base_bytes));
-    const auto* full_base = std::get_if<MapNode>(&base);
-    if (full_base == nullptr) return bad_node(id, "a delta of a delta");
-    SP_ASSIGN(MapNode node, apply(delta, *full_base));
-    // The id covers the logical content: a wrong base cannot get past this line.
-    if (id_of_(encode(node)) != id) return bad_node(id, "its content has another id");
-    return node;
+    auto* full = std::get_if<MapNode>(&decoded);
+    if (full == nullptr) return bad_node(id, "a delta without its base");
+    return std::move(*full);
 }
 
 Result<RootRecord> NodeLoader::root(const chunk::ChunkId& id) {
@@ -52,10 +44,11 @@ Result<RootRecord> NodeLoader::root(const chunk::ChunkId& id) {
     return decode_root(bytes);
 }
 
-Result<chunk::ChunkId> NodeLoader::put(const MapNode& node) {
+Result<chunk::ChunkId> NodeLoader::put(const MapNode& node, const ChildId& previous) {
     const Bytes bytes = encode(node);
     const chunk::ChunkId id = id_of_(bytes);
-    SP_TRY(store_.put(id, bytes, Content::map));
+    SP_TRY(previous ? store_.put_after(*previous, id, bytes, Content::map)
+                    : store_.put(id, bytes, Content::map));
     keep(id, std::make_shared<const MapNode>(node));
     return id;
 }

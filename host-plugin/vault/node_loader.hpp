@@ -25,13 +25,15 @@ public:
     NodeLoader(ChunkStore& store, IdFn id_of, std::size_t nodes_max = nodes_max_default)
         : store_(store), id_of_(std::move(id_of)), nodes_max_(nodes_max) {}
 
-    /// A node of this level, whatever its encoding (a delta's base is fetched, too).
+    /// A node of this level.
     /// @errors corrupt: missing, damaged, or not what its parent says · unsupported
     Result<Node> node(const chunk::ChunkId& id, unsigned level, std::uint32_t fan_out);
     /// @errors corrupt, unsupported
     Result<RootRecord> root(const chunk::ChunkId& id);
-    /// Stores a node in full and keeps it at hand. @return its id
-    Result<chunk::ChunkId> put(const MapNode& node);
+    /// Stores a node and keeps it at hand.
+    /// @param previous the node that it takes the place of; nullopt: none, or one not stored
+    /// @return its id
+    Result<chunk::ChunkId> put(const MapNode& node, const ChildId& previous = std::nullopt);
     /// @return the root's id, the one that a recovery point names
     Result<chunk::ChunkId> put(const RootRecord& root);
     [[nodiscard]] chunk::ChunkId id_of(ByteView bytes) const { return id_of_(bytes); }

@@ -18,10 +18,12 @@ OpenPack::OpenPack(const VaultCore& core, Content content, PackBuffer buffer)
     used_bytes_ = header.size();
 }
 
-bool OpenPack::fits(std::size_t payload_bytes) const {
+bool OpenPack::fits(const chunk::Payload& payload) const {
     const std::size_t entries = directory_.entries.size();
-    return entries < pack_records_max && used_bytes_ + payload_bytes + chunk::seal_overhead_bytes +
-                                                 directory_bytes(entries + 1) <=
+    const std::size_t deltas = directory_.bases.size() + (payload.base ? 1 : 0);
+    return entries < pack_records_max && used_bytes_ + payload.bytes.size() +
+                                                 chunk::seal_overhead_bytes +
+                                                 directory_bytes(entries + 1, deltas) <=
                                              core_.config.pack_bytes;
 }
 
@@ -32,12 +34,14 @@ DirectoryEntry OpenPack::reserve(const chunk::ChunkId& id, const chunk::Payload&
                                used_bytes_};
     *slot = static_cast<std::uint32_t>(directory_.entries.size());
     directory_.entries.push_back(entry);
+    if (payload.base) directory_.bases[*slot] = *payload.base;
     used_bytes_ += stored;
     return entry;
 }
 
-void OpenPack::seal(std::uint32_t slot, const DirectoryEntry& entry, ByteView payload) const {
-    key_.seal(slot, record_associated(core_.keys.vault_id(), entry), payload,
+void OpenPack::seal(std::uint32_t slot, const DirectoryEntry& entry,
+                    const chunk::Payload& payload) const {
+    key_.seal(slot, record_associated(core_.keys.vault_id(), entry, payload.base), payload.bytes,
               std::span{buffer_.get() + entry.offset, entry.stored_bytes});
 }
 
@@ -50,7 +54,7 @@ Result<ByteView> OpenPack::complete() {
     SP_ASSIGN(const PackDirectory again,
               open_directory(core_.keys.vault_id(), key_,
                              ByteView{tail}.first(tail.size() - pack_trailer_bytes), pack.size()));
-    SP_CHECK(again.entries == directory_.entries);
+    SP_CHECK(again.entries == directory_.entries && again.bases == directory_.bases);
     directory_.pack_bytes = pack.size();
     used_bytes_ = pack.size();
     return pack;

@@ -14,11 +14,11 @@ public:
     OpenPack(const VaultCore& core, Content content, PackBuffer buffer);
     [[nodiscard]] Content content() const { return directory_.content; }
     [[nodiscard]] bool empty() const { return directory_.entries.empty(); }
-    [[nodiscard]] bool fits(std::size_t payload_bytes) const;
+    [[nodiscard]] bool fits(const chunk::Payload& payload) const;
     /// Takes the next slot. @return the entry with its offset; needs fits()
     DirectoryEntry reserve(const chunk::ChunkId& id, const chunk::Payload& payload,
                            std::uint32_t plain_bytes, std::uint32_t* slot);
-    void seal(std::uint32_t slot, const DirectoryEntry& entry, ByteView payload) const;
+    void seal(std::uint32_t slot, const DirectoryEntry& entry, const chunk::Payload& payload) const;
     /// Appends the directory, after every reserved slot was sealed.
     /// @return the pack's bytes, valid while this lives
     /// @errors corrupt, id "vault.pack_damaged": it does not read back; memory is not to be trusted

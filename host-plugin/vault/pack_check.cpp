@@ -35,8 +35,8 @@ void check_records(const VaultCore& core, const WholePack& pack, ByteView bytes,
     for (std::uint32_t slot = 0; slot < entries.size(); ++slot) {
         const DirectoryEntry& entry = entries[slot];
         plaintext.resize(entry.stored_bytes - chunk::seal_overhead_bytes);
-        const Bytes associated = record_associated(core.keys.vault_id(), entry);
-        if (entry.codec == chunk::Codec::delta) continue;  // reserved: nothing here can read it
+        const Bytes associated =
+            record_associated(core.keys.vault_id(), entry, pack.directory.base_of(slot));
         if (!pack.key.open(slot, associated, bytes.subspan(entry.offset, entry.stored_bytes),
                            plaintext)) {
             verdict.records.push_back({entry.id, slot,

@@ -99,16 +99,18 @@ Result<PackName> PackName::parse_object(const std::string& object) {
     return fail(Errc::corrupt, "vault.pack_name", object + " is not the name of a pack");
 }
 
-Bytes record_associated(const VaultId& vault, const DirectoryEntry& entry) {
+Bytes record_associated(const VaultId& vault, const DirectoryEntry& entry,
+                        const std::optional<chunk::ChunkId>& base) {
     Bytes subject;
     ByteWriter writer{subject};
     writer.u8(static_cast<std::uint8_t>(entry.codec)).u32(entry.plain_bytes).raw(entry.id.view());
+    if (base) writer.raw(base->view());
     return associated_data(vault, ObjectKind::pack, subject);
 }
 
-std::size_t directory_bytes(std::size_t entries) {
-    return directory_head_bytes + entries * entry_bytes + chunk::seal_overhead_bytes +
-           pack_trailer_bytes;
+std::size_t directory_bytes(std::size_t entries, std::size_t deltas) {
+    return directory_head_bytes + entries * entry_bytes + deltas * chunk::ChunkId::bytes +
+           chunk::seal_overhead_bytes + pack_trailer_bytes;
 }
 
 Bytes seal_directory(const VaultId& vault, const chunk::SealKey& key,

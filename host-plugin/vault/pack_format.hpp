@@ -2,6 +2,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,13 +51,19 @@ struct PackDirectory {
     Salt salt{};
     std::vector<DirectoryEntry> entries;            // by slot
     std::map<std::uint32_t, chunk::ChunkId> bases;  // by slot, codec delta only: what it builds on
+    [[nodiscard]] std::optional<chunk::ChunkId> base_of(std::uint32_t slot) const {
+        const auto found = bases.find(slot);
+        if (found == bases.end()) return std::nullopt;
+        return found->second;
+    }
 };
 
-/// What a record's seal is bound to (a delta, which this version refuses, also to its base).
-[[nodiscard]] Bytes record_associated(const VaultId& vault, const DirectoryEntry& entry);
+/// What a record's seal is bound to. @param base of a delta
+[[nodiscard]] Bytes record_associated(const VaultId& vault, const DirectoryEntry& entry,
+                                      const std::optional<chunk::ChunkId>& base = {});
 
-/// Bytes that a directory of so many entries (none of them delta) and the trailer take.
-[[nodiscard]] std::size_t directory_bytes(std::size_t entries);
+/// Bytes that a directory of so many entries, some of them deltas, and the trailer take.
+[[nodiscard]] std::size_t directory_bytes(std::size_t entries, std::size_t deltas = 0);
 /// @return sealed directory and trailer, to append to the records
 [[nodiscard]] Bytes seal_directory(const VaultId& vault, const chunk::SealKey& key,
                                    const PackDirectory& directory);

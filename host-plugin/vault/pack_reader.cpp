@@ -11,7 +11,9 @@ namespace {
 constexpr std::size_t cache_bytes_max = 20u << 20;
 
 std::size_t weight_of(const PackDirectory& directory) {
-    return 1024 + directory.entries.size() * sizeof(DirectoryEntry);
+    constexpr std::size_t base_bytes = 80;  // a node of the map
+    return 1024 + directory.entries.size() * sizeof(DirectoryEntry) +
+           directory.bases.size() * base_bytes;
 }
 
 tl::unexpected<Error> pack_error(const PackName& name, const Error& cause) {
@@ -94,7 +96,8 @@ Result<Bytes> PackReader::payload(const PackName& name, std::uint32_t slot) {
     const auto sealed =
         core_.store.get(name.object(), ByteOffset{entry.offset}, ByteCount{entry.stored_bytes});
     if (!sealed) return pack_error(name, sealed.error());
-    const Bytes associated = record_associated(core_.keys.vault_id(), entry);
+    const Bytes associated =
+        record_associated(core_.keys.vault_id(), entry, pack->directory.base_of(slot));
     auto payload = pack->key.open(slot, associated, *sealed);
     if (!payload) return chunk_error(name, entry);
     return payload;

@@ -20,9 +20,12 @@ public:
     /// One record's plaintext, its seal checked; the id is not (a map node's id is not over these
     /// bytes).
     /// @param slot below the number of the directory's entries
-    /// @errors corrupt, id "vault.chunk_damaged" or as directory() · unsupported, id "chunk.codec"
+    /// @errors corrupt, id "vault.chunk_damaged" or as directory() · unsupported, id "chunk.codec":
+    /// also a delta, which
+    ///         is nothing without its base
     Result<Bytes> record(const PackName& name, std::uint32_t slot);
-    /// One record as it is stored, its seal opened, not decompressed. @errors as record()
+    /// One record as it is stored, its seal opened, not decompressed: of a delta what it says about
+    /// its base. @errors as record()
     Result<Bytes> payload(const PackName& name, std::uint32_t slot);
     /// Puts the directory of a pack just written where reading it would have put it.
     void remember(const PackName& name, PackDirectory directory);

@@ -49,21 +49,21 @@ Result<std::uint64_t> PackWriter::append(const chunk::ChunkId& id, const chunk::
     {
         // Only slot and offset are decided under the lock; the sealing runs beside others.
         Lock lock{mutex_};
-        SP_ASSIGN(filling, room_for(lock, payload.bytes.size(), content));
+        SP_ASSIGN(filling, room_for(lock, payload, content));
         entry = filling->pack.reserve(id, payload, plain_bytes, &slot);
         ++filling->sealing;
     }
-    filling->pack.seal(slot, entry, payload.bytes);
+    filling->pack.seal(slot, entry, payload);
     sealed(filling);
     return entry.stored_bytes;
 }
 
-Result<PackWriter::FillingPtr> PackWriter::room_for(Lock& lock, std::size_t payload_bytes,
+Result<PackWriter::FillingPtr> PackWriter::room_for(Lock& lock, const chunk::Payload& payload,
                                                     Content content) {
     FillingPtr& open = open_.at(static_cast<std::size_t>(content));
     while (true) {
         if (broken_) return fail(*broken_);
-        if (open && open->pack.fits(payload_bytes)) return open;
+        if (open && open->pack.fits(payload)) return open;
         if (open) retire(open);
         if (in_memory_ < packs_in_memory_max) {
             ++in_memory_;

@@ -57,7 +57,7 @@ private:
     using FillingPtr = std::shared_ptr<Filling>;
     using Lock = std::unique_lock<std::mutex>;
 
-    Result<FillingPtr> room_for(Lock& lock, std::size_t payload_bytes, Content content);
+    Result<FillingPtr> room_for(Lock& lock, const chunk::Payload& payload, Content content);
     /// Until a pack has left memory.
     Status wait_for_progress(Lock& lock);
     void retire(FillingPtr& filling);

@@ -152,7 +152,7 @@ Result<bool> Repairer::empty_if_damaged(const PackName& name) {
         if (broken.contains(slot)) continue;
         SP_TRY(alive());
         SP_ASSIGN(const Bytes payload, chunks_->payload(name, slot));
-        SP_TRY(run_->copy(directory->entries[slot], payload, directory->content));
+        SP_TRY(run_->copy(*directory, slot, payload));
     }
     return true;
 }

@@ -3,18 +3,27 @@
 #include <algorithm>
 
 #include "base/hex.hpp"
+#include "vault/map_delta.hpp"
 #include "vault/marks.hpp"
 #include "vault/object_names.hpp"
 #include "vault/pack_reader.hpp"
+#include "vault/record_cache.hpp"
 #include "vault/segment_stream.hpp"
 #include "vault/vault_index.hpp"
 
 namespace stillpoint::vault {
+namespace {
+
+// About 3,500 nodes with fan-out 64: those that 1,200 scattered changes touch.
+constexpr std::size_t map_records_bytes_max = 8u << 20;
+
+}  // namespace
 
 StoredChunks::StoredChunks(std::shared_ptr<VaultCore> core)
     : core_(std::move(core)),
       index_(std::make_unique<VaultIndex>(*core_)),
-      reader_(std::make_unique<PackReader>(*core_)) {}
+      reader_(std::make_unique<PackReader>(*core_)),
+      map_records_(std::make_unique<RecordCache>(map_records_bytes_max)) {}
 
 StoredChunks::~StoredChunks() = default;
 
@@ -99,12 +108,16 @@ Result<PutResult> StoredChunks::put(const chunk::ChunkId& id, ByteView, Content)
                 "chunk " + to_hex(id.view()) + " was put outside of a run");
 }
 
-Result<ChunkPlace> StoredChunks::confirm(const chunk::ChunkId& id, const IndexHit& hit) {
+Result<ChunkPlace> StoredChunks::confirm(const chunk::ChunkId& id, const IndexHit& hit, Form form) {
     SP_ASSIGN(const auto listed, reader_->directory(hit.pack));
     if (hit.slot < listed->entries.size() && listed->entries[hit.slot].id == id) {
-        return ChunkPlace{hit.pack, hit.slot, listed->entries[hit.slot]};
+        const auto base = listed->base_of(hit.slot);
+        if (!base || form == Form::any) {
+            return ChunkPlace{hit.pack, hit.slot, listed->entries[hit.slot], base};
+        }
     }
-    return fail(Errc::not_found, "vault.chunk_elsewhere", "another chunk with the same key");
+    return fail(Errc::not_found, "vault.chunk_elsewhere",
+                "another chunk with the same key, or a delta");
 }
 
 /// Looks until it is not gc's doing that a look failed: it may have moved what we look for since
@@ -137,30 +150,37 @@ bool StoredChunks::moved_since(std::uint64_t generation) {
 }
 
 Result<std::optional<ChunkPlace>> StoredChunks::known(const chunk::ChunkId& id) {
-    auto place = look_again<std::optional<ChunkPlace>>([&] { return known_once(id); });
+    auto place = look_again<std::optional<ChunkPlace>>([&] { return known_once(id, Form::any); });
     // Where gc merges faster than we look, the chunk is stored again: no harm but its bytes.
     if (!place && place.error().code == Errc::not_found) return std::nullopt;
     return place;
 }
 
-Result<std::optional<ChunkPlace>> StoredChunks::known_once(const chunk::ChunkId& id) {
-    const auto first_good =
-        [&](const std::vector<IndexHit>& hits) -> Result<std::optional<ChunkPlace>> {
-        for (const IndexHit& hit : hits) {
-            if (hit.condemned) continue;
-            auto place = confirm(id, hit);
-            if (place) return std::optional{*place};
-            // What cannot be confirmed is stored again: a damaged pack is nothing to build on.
-            if (place.error().code != Errc::not_found && place.error().code != Errc::corrupt) {
-                return fail(place.error());
-            }
+Result<std::optional<ChunkPlace>> StoredChunks::reliable(const chunk::ChunkId& id,
+                                                         const std::vector<IndexHit>& hits,
+                                                         Form form) {
+    for (const IndexHit& hit : hits) {
+        if (hit.condemned) continue;
+        const auto place = confirm(id, hit, form);
+        // What cannot be confirmed is stored again: a damaged pack is nothing to build on.
+        if (!place && place.error().code != Errc::not_found &&
+            place.error().code != Errc::corrupt) {
+            return fail(place.error());
         }
-        return std::nullopt;
-    };
-    SP_ASSIGN(auto held, first_good(index_->find_held(id)));
+        if (!place) continue;
+        if (!place->base) return std::optional{*place};
+        // A delta that outlives its base is worth nothing: gc has to be known to keep that, too.
+        SP_ASSIGN(const auto base, known_once(*place->base, Form::whole));
+        if (base) return std::optional{*place};
+    }
+    return std::nullopt;
+}
+
+Result<std::optional<ChunkPlace>> StoredChunks::known_once(const chunk::ChunkId& id, Form form) {
+    SP_ASSIGN(auto held, reliable(id, index_->find_held(id), form));
     if (held) return held;
     const IndexAnswer answer = index_->find_stored(id);
-    SP_ASSIGN(auto stored, first_good(answer.hits));
+    SP_ASSIGN(auto stored, reliable(id, answer.hits, form));
     if (stored || !answer.trouble) return stored;
     if (answer.trouble->code != Errc::corrupt) return fail(*answer.trouble);
     // Damage may hide the chunk: it is stored again, and check names the segment.
@@ -214,19 +234,72 @@ Result<T> StoredChunks::first_of(const chunk::ChunkId& id, Use&& use) {
     return fail(answer.trouble ? *answer.trouble : missing_error(id, worst));
 }
 
+Result<ChunkPlace> StoredChunks::find_whole(const chunk::ChunkId& id) {
+    return first_of<ChunkPlace>(id,
+                                [&](const IndexHit& hit) { return confirm(id, hit, Form::whole); });
+}
+
+Result<ChunkPlace> StoredChunks::locate_whole(const chunk::ChunkId& id) {
+    return look_again<ChunkPlace>([&] { return find_whole(id); });
+}
+
 Result<ChunkPlace> StoredChunks::locate(const chunk::ChunkId& id) {
     return look_again<ChunkPlace>([&] {
-        return first_of<ChunkPlace>(id, [&](const IndexHit& hit) { return confirm(id, hit); });
+        return first_of<ChunkPlace>(id, [&](const IndexHit& hit) -> Result<ChunkPlace> {
+            SP_ASSIGN(const ChunkPlace place, confirm(id, hit, Form::any));
+            if (!place.base) return place;
+            const auto base = find_whole(*place.base);
+            if (!base) return fail(in_step("the base of a chunk", base.error()));
+            return place;
+        });
     });
+}
+
+Result<Bytes> StoredChunks::read_delta(const ChunkPlace& place, Content content) {
+    SP_ASSIGN(const auto base, read_whole(*place.base, content));
+    SP_ASSIGN(const Bytes payload, reader_->payload(place.pack, place.slot));
+    if (content == Content::map) return undo_map_delta(payload, *place.base, *base);
+    return fail(Errc::unsupported, "chunk.codec", "a data chunk that is stored as a delta",
+                "use a newer version of Stillpoint");
+}
+
+/// Who reads a delta checks what comes out of it: what its base is need not be proven here.
+Result<std::shared_ptr<const Bytes>> StoredChunks::read_whole(const chunk::ChunkId& id,
+                                                              Content content) {
+    if (auto kept = map_records_->find(id)) return kept;
+    auto bytes = first_of<Bytes>(id, [&](const IndexHit& hit) -> Result<Bytes> {
+        SP_ASSIGN(const ChunkPlace place, confirm(id, hit, Form::whole));
+        return reader_->record(place.pack, place.slot);
+    });
+    if (!bytes) return fail(in_step("the base of a chunk", bytes.error()));
+    auto record = std::make_shared<const Bytes>(std::move(*bytes));
+    if (content == Content::map) map_records_->keep(id, record);
+    return std::shared_ptr<const Bytes>{std::move(record)};
+}
+
+Result<std::optional<BaseRecord>> StoredChunks::base_after(const chunk::ChunkId& previous,
+                                                           Content content) {
+    SP_ASSIGN(const auto place, known(previous));
+    if (!place) return std::nullopt;
+    const chunk::ChunkId id = place->base.value_or(previous);
+    const auto plaintext =
+        look_again<std::shared_ptr<const Bytes>>([&] { return read_whole(id, content); });
+    if (plaintext) return BaseRecord{id, *plaintext};
+    if (plaintext.error().code == Errc::corrupt) return std::nullopt;  // nothing to build on
+    return fail(plaintext.error());
 }
 
 Result<Bytes> StoredChunks::read(const chunk::ChunkId& id, const ChunkPlace& place,
                                  Content content) {
-    SP_ASSIGN(Bytes plaintext, reader_->record(place.pack, place.slot));
+    SP_ASSIGN(Bytes plaintext,
+              place.base ? read_delta(place, content) : reader_->record(place.pack, place.slot));
     if (content == Content::data && core_->keys.data_ids().id_of(plaintext) != id) {
         return fail(Errc::corrupt, "vault.chunk_damaged",
                     "chunk " + to_hex(id.view()) + " in " + place.pack.object() +
                         " is not what its id says");
+    }
+    if (content == Content::map && !place.base) {
+        map_records_->keep(id, std::make_shared<const Bytes>(plaintext));
     }
     return plaintext;
 }
@@ -234,7 +307,7 @@ Result<Bytes> StoredChunks::read(const chunk::ChunkId& id, const ChunkPlace& pla
 Result<Bytes> StoredChunks::get(const chunk::ChunkId& id, Content content) {
     return look_again<Bytes>([&] {
         return first_of<Bytes>(id, [&](const IndexHit& hit) -> Result<Bytes> {
-            SP_ASSIGN(const ChunkPlace place, confirm(id, hit));
+            SP_ASSIGN(const ChunkPlace place, confirm(id, hit, Form::any));
             return read(id, place, content);
         });
     });

@@ -16,6 +16,7 @@
 namespace stillpoint::vault {
 
 class PackReader;
+class RecordCache;
 class VaultIndex;
 struct IndexHit;
 struct ObjectInfo;
@@ -25,7 +26,14 @@ struct Segment;
 struct ChunkPlace {
     PackName pack;
     std::uint32_t slot = 0;
-    DirectoryEntry entry;  // from the pack's directory: the full id is confirmed
+    DirectoryEntry entry;                // from the pack's directory: the full id is confirmed
+    std::optional<chunk::ChunkId> base;  // of a delta: nothing without it
+};
+
+/// What others may be stored as a difference from.
+struct BaseRecord {
+    chunk::ChunkId id;
+    std::shared_ptr<const Bytes> plaintext;
 };
 
 /// All chunks that the vault's index names: reading, and what check and stats need.
@@ -41,11 +49,13 @@ public:
     Result<PutResult> put(const chunk::ChunkId& id, ByteView plaintext, Content content) override;
     Result<Bytes> get(const chunk::ChunkId& id, Content content) override;
     /// Finds a chunk without reading it. Of several copies the first whose pack directory is
-    /// readable is named.
+    /// readable is named; a delta only if its base is found as well.
     /// @errors corrupt, id "vault.chunk_missing", "vault.pack_damaged" (a pack that should have
     ///         it is missing or its directory is damaged) or "vault.index_damaged" (a page of the
     ///         index that might name it is)
     Result<ChunkPlace> locate(const chunk::ChunkId& id);
+    /// As locate(), of a copy that is no delta: what a delta builds on.
+    Result<ChunkPlace> locate_whole(const chunk::ChunkId& id);
 
     /// Loads segments written since, forgets those that are gone, reads the condemned marks.
     Status refresh();
@@ -69,15 +79,24 @@ public:
 
 private:
     friend class ChunkRun;
+    enum class Form { any, whole };
     explicit StoredChunks(std::shared_ptr<VaultCore> core);
     Status load_into(VaultIndex& index, std::vector<ObjectInfo> segments);
     /// A segment that a run of ours put: from now on its chunks are known to every run.
     Status add_own(const std::string& name, const Segment& segment);
-    /// Where a writer may rely on a chunk being: confirmed and not condemned.
+    /// Where a writer may rely on a chunk being: confirmed and not condemned, its base likewise.
     Result<std::optional<ChunkPlace>> known(const chunk::ChunkId& id);
-    Result<ChunkPlace> confirm(const chunk::ChunkId& id, const IndexHit& hit);
+    /// What a writer may store the successor of `previous` as a difference from: itself, or the
+    /// base that it has. Nothing where there is none that can be relied on and read.
+    Result<std::optional<BaseRecord>> base_after(const chunk::ChunkId& previous, Content content);
+    Result<ChunkPlace> confirm(const chunk::ChunkId& id, const IndexHit& hit, Form form);
+    Result<ChunkPlace> find_whole(const chunk::ChunkId& id);
     Result<Bytes> read(const chunk::ChunkId& id, const ChunkPlace& place, Content content);
-    Result<std::optional<ChunkPlace>> known_once(const chunk::ChunkId& id);
+    Result<Bytes> read_delta(const ChunkPlace& place, Content content);
+    Result<std::shared_ptr<const Bytes>> read_whole(const chunk::ChunkId& id, Content content);
+    Result<std::optional<ChunkPlace>> known_once(const chunk::ChunkId& id, Form form);
+    Result<std::optional<ChunkPlace>> reliable(const chunk::ChunkId& id,
+                                               const std::vector<IndexHit>& hits, Form form);
     template <class T, class Use>
     Result<T> first_of(const chunk::ChunkId& id, Use&& use);
     template <class T, class Look>
@@ -88,6 +107,7 @@ private:
     std::shared_ptr<VaultCore> core_;
     std::unique_ptr<VaultIndex> index_;
     std::unique_ptr<PackReader> reader_;
+    std::unique_ptr<RecordCache> map_records_;
     mutable std::mutex refreshing_;
     std::set<std::string> seen_;                 // segments, also damaged ones
     std::map<std::string, std::string> damage_;  // text by object, or by itself

@@ -1,6 +1,7 @@
 // Records of the block map: what is accepted encodes back to the same bytes, and a delta over any
 // base gives a node that does, too.
 #include "fuzz.hpp"
+#include "vault/map_delta.hpp"
 #include "vault/map_node.hpp"
 
 namespace stillpoint::fuzz {
@@ -13,6 +14,8 @@ void check_delta(const DeltaNode& delta) {
     base.append(0, delta.base);
     base.append(delta.changed.slots() - 1, delta.base);
     const auto node = apply(delta, base);
+    const auto undone = undo_map_delta(encode(delta), delta.base, encode(base));
+    SP_CHECK(undone.has_value() == node.has_value() && (!node || *undone == encode(*node)));
     if (!node) return;
     SP_CHECK(std::get<MapNode>(*decode_node(encode(*node))) == *node);
 }

@@ -6,6 +6,8 @@
 #include "unit/vault/vault_fixture.hpp"
 #include "vault/index_segment.hpp"
 #include "vault/key_slot.hpp"
+#include "vault/map_delta.hpp"
+#include "vault/map_node.hpp"
 #include "vault/marks.hpp"
 #include "vault/open_pack.hpp"
 #include "vault/pack_reader.hpp"
@@ -72,9 +74,23 @@ Bytes make_pack(const VaultCore& core, Content content) {
         const auto id = core.keys.data_ids().id_of(record.payload);
         const auto entry = pack.reserve(id, {record.codec, record.payload},
                                         static_cast<std::uint32_t>(record.plaintext.size()), &slot);
-        pack.seal(slot, entry, record.payload);
+        pack.seal(slot, entry, {record.codec, record.payload});
     }
     return to_bytes(pack.complete().value());
+}
+
+/// Two leaves that differ in one child.
+std::pair<Bytes, Bytes> nodes() {
+    MapNode base{0, 64}, node{0, 64};
+    for (std::uint32_t slot = 0; slot < 64; ++slot) {
+        const auto digest = chunk::sha256(as_bytes(std::to_string(slot)));
+        chunk::ChunkId id;
+        std::copy(digest.begin(), digest.end(), id.value.begin());
+        base.append(slot, id);
+        if (slot == 9) id.value.fill(std::byte{0x77});
+        node.append(slot, id);
+    }
+    return {encode(base), encode(node)};
 }
 
 Segment make_segment() {
@@ -163,6 +179,31 @@ TEST_CASE("golden/vault: packs") {
             CHECK(reader.record(name, slot).value() == records()[slot].plaintext);
         }
     }
+}
+
+TEST_CASE("golden/vault: a map pack with a node and another as its delta") {
+    constexpr const char* file = "vault/pack-map-delta-v1.bin";
+    const auto [base, node] = nodes();
+    FixedVault vault;
+    const auto base_id = vault.core.keys.node_ids().id_of(base);
+    OpenPack pack{vault.core, Content::map, env::make_page_buffer(vault.core.config.pack_bytes)};
+    const Bytes delta = map_delta(base_id, base, node).value();
+    for (const auto& [plain, payload] :
+         {std::pair{base, chunk::Payload{chunk::Codec::raw, base}},
+          std::pair{node, chunk::Payload{chunk::Codec::delta, delta, base_id}}}) {
+        std::uint32_t slot = 0;
+        const auto entry = pack.reserve(vault.core.keys.node_ids().id_of(plain), payload,
+                                        static_cast<std::uint32_t>(plain.size()), &slot);
+        pack.seal(slot, entry, payload);
+    }
+    CHECK(matches_golden(file, to_bytes(pack.complete().value())));
+    const Bytes frozen = read_golden(file);
+    const PackName name{chunk::sha256(frozen)};
+    REQUIRE(vault.store.put(name.object(), frozen));
+    PackReader reader{vault.core};
+    CHECK(reader.directory(name).value()->base_of(1) == base_id);
+    const Bytes read_base = reader.record(name, 0).value();
+    CHECK(undo_map_delta(reader.payload(name, 1).value(), base_id, read_base).value() == node);
 }
 
 TEST_CASE("golden/vault: an index segment with a fan-out table") {

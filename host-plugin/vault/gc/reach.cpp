@@ -66,20 +66,24 @@ Status Reach::walk_node(const chunk::ChunkId& id, unsigned levels_left,
 Result<MapNode> Reach::read_node(const chunk::ChunkId& id) {
     SP_ASSIGN(const Bytes bytes, chunks_.get(id, Content::map));
     SP_ASSIGN(auto node, decode_node(bytes));
-    if (auto* full = std::get_if<MapNode>(&node)) return std::move(*full);
-    const auto& delta = std::get<DeltaNode>(node);
-    SP_TRY(note(delta.base));  // whoever keeps a delta keeps its base
-    SP_ASSIGN(const Bytes base_bytes, chunks_.get(delta.base, Content::map));
-    SP_ASSIGN(const auto base, decode_node(base_bytes));
-    const auto* full = std::get_if<MapNode>(&base);
+    auto* full = std::get_if<MapNode>(&node);
     if (full == nullptr) {
-        return fail(Errc::corrupt, "map.damaged", "a block map's delta builds on a delta");
+        return fail(Errc::corrupt, "map.damaged", "a block map's node is a delta without its base");
     }
-    return apply(delta, *full);
+    return std::move(*full);
 }
 
 Result<bool> Reach::note(const chunk::ChunkId& id) {
     SP_ASSIGN(const ChunkPlace place, chunks_.locate(id));
+    const bool first = mark(place);
+    if (!first || !place.base) return first;
+    // Whoever keeps a delta keeps its base, and a copy of it that is no delta.
+    SP_ASSIGN(const ChunkPlace base, chunks_.locate_whole(*place.base));
+    mark(base);
+    return first;
+}
+
+bool Reach::mark(const ChunkPlace& place) {
     PackUse& use = packs_[place.pack];
     if (use.needed.size() <= place.slot) use.needed.resize(place.slot + 1);
     if (use.needed[place.slot]) return false;

@@ -19,7 +19,8 @@ struct PackUse {
 };
 
 /// Walks the block maps of points and notes every record on the way. Of a chunk with several copies
-/// one is needed: one that is not condemned if there is any, else one that is (a rescue).
+/// one is needed: one that is not condemned if there is any, else one that is (a rescue). A delta
+/// needs its base as well, whole: the base's record may be one that no map names any more.
 /// Nodes are walked once, however many points share them. Memory: one bit a record, about 60 bytes
 /// a map node.
 /// @threads one at a time
@@ -45,6 +46,7 @@ private:
     Result<MapNode> read_node(const chunk::ChunkId& id);
     /// @return whether it was noted for the first time
     Result<bool> note(const chunk::ChunkId& id);
+    bool mark(const ChunkPlace& place);
 
     StoredChunks& chunks_;
     std::map<PackName, PackUse> packs_;

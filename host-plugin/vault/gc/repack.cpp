@@ -10,8 +10,7 @@ Status copy_pack(StoredChunks& chunks, ChunkRun& run, const PackFacts& pack, con
         if (!use.needed[slot]) continue;
         SP_TRY(cancel.check());
         SP_ASSIGN(const Bytes payload, chunks.payload(pack.name, slot));
-        const DirectoryEntry& entry = directory->entries.at(slot);
-        SP_TRY(run.copy(entry, payload, directory->content));
+        SP_TRY(run.copy(*directory, slot, payload));
     }
     return {};
 }

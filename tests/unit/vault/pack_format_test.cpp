@@ -24,7 +24,7 @@ struct MadePack {
             const chunk::Payload payload{chunk::Codec::raw, blocks.back()};
             const auto plain = static_cast<std::uint32_t>(blocks.back().size());
             const auto entry = pack.reserve(vault.data_id(blocks.back()), payload, plain, &slot);
-            pack.seal(slot, entry, blocks.back());
+            pack.seal(slot, entry, payload);
         }
         bytes = to_bytes(pack.complete().value());
         name = PackName{chunk::sha256(bytes)};
@@ -132,23 +132,23 @@ TEST_CASE("vault/pack: a whole pack under another's name is found out") {
     CHECK(verdict.records.empty());
 }
 
-TEST_CASE(
-    "vault/pack: a delta chunk of a later version is refused by name, its neighbours are read") {
+TEST_CASE("vault/pack: a delta's seal is bound to its base, and it is nothing by itself") {
     TestVault vault;
     const Bytes block = test::noise_block(1000, 1);
     const chunk::SealKey key = vault.core->keys.object_key(ObjectKind::pack, Salt{});
     PackDirectory directory;
     directory.entries = {{vault.data_id(block), chunk::Codec::delta, 65536, 100, 0},
                          {vault.data_id(block), chunk::Codec::raw, 1000, 1016, 0}};
-    directory.bases[0] = vault.data_id({});
+    const auto base = vault.data_id({});
+    directory.bases[0] = base;
     Bytes bytes;
     write_object_header(bytes, ObjectKind::pack, Salt{});
     bytes.resize(bytes.size() + 100 + 1016);
     key.seal(1, record_associated(vault.core->keys.vault_id(), directory.entries[1]), block,
              std::span{bytes}.last(1016));
     const Bytes delta_payload(84);
-    key.seal(0, record_associated(vault.core->keys.vault_id(), directory.entries[0]), delta_payload,
-             std::span{bytes}.subspan(object_header_bytes, 100));
+    key.seal(0, record_associated(vault.core->keys.vault_id(), directory.entries[0], base),
+             delta_payload, std::span{bytes}.subspan(object_header_bytes, 100));
     const Bytes tail = seal_directory(vault.core->keys.vault_id(), key, directory);
     bytes.insert(bytes.end(), tail.begin(), tail.end());
     const PackName name{chunk::sha256(bytes)};
@@ -159,7 +159,15 @@ TEST_CASE(
     CHECK(reader.record(name, 0).error().id == "chunk.codec");
     CHECK(reader.record(name, 0).error().code == Errc::unsupported);
     CHECK(reader.record(name, 1).value() == block);
+    CHECK(reader.payload(name, 0).value() == delta_payload);
     CHECK(verify_pack(*vault.core, name).value().whole());
+    // The same pack, sealed for another base.
+    key.seal(0, record_associated(vault.core->keys.vault_id(), directory.entries[0]), delta_payload,
+             std::span{bytes}.subspan(object_header_bytes, 100));
+    const PackName other{chunk::sha256(bytes)};
+    put_as(vault, other, bytes);
+    CHECK(reader.payload(other, 0).error().id == "vault.chunk_damaged");
+    CHECK(verify_pack(*vault.core, other).value().records.size() == 1);
 }
 
 TEST_CASE("vault/pack: the cache of directories is bounded and never wrong") {
