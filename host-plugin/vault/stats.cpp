@@ -5,6 +5,7 @@
 
 #include "vault/gc/reach.hpp"
 #include "vault/map_reader.hpp"
+#include "vault/point_copies.hpp"
 
 namespace stillpoint::vault {
 namespace {
@@ -69,7 +70,22 @@ bool is_needed(const std::map<PackName, gc::PackUse>& packs, const PackName& nam
     return use != packs.end() && slot < use->second.needed.size() && use->second.needed[slot];
 }
 
-/// Sealed bytes of the records that only these points need, and their own objects.
+/// What a record takes in its pack: its sealed bytes and its entry in the directory.
+std::uint64_t record_bytes(const PackDirectory& directory, std::uint32_t slot) {
+    return directory.entries.at(slot).stored_bytes +
+           directory_bytes(1, directory.base_of(slot) ? 1 : 0) - directory_bytes(0);
+}
+
+/// The point's object and its copy, where it has one.
+Result<std::uint64_t> own_bytes(const VaultCore& core, const Point& point) {
+    const auto copy = core.store.size(copy_object(point.id));
+    if (copy) return point.object_bytes + copy->raw();
+    if (copy.error().code == Errc::not_found) return point.object_bytes;
+    return fail(copy.error());
+}
+
+/// The records that only these points need (a base counts for what builds on it), and their own
+/// objects.
 Result<std::uint64_t> freed_by(StoredChunks& chunks, const std::vector<Point>& points,
                                const std::vector<PointId>& forgotten,
                                const env::CancelToken& cancel) {
@@ -85,13 +101,14 @@ Result<std::uint64_t> freed_by(StoredChunks& chunks, const std::vector<Point>& p
     for (const Point& point : points) {
         if (!goes(point)) continue;
         SP_TRY(reach.add(point, cancel));
-        freed += point.object_bytes;
+        SP_ASSIGN(const std::uint64_t own, own_bytes(chunks.core(), point));
+        freed += own;
     }
     for (const auto& [name, use] : reach.packs()) {
         SP_ASSIGN(const auto directory, chunks.directory(name));
-        for (std::size_t slot = 0; slot < use.needed.size(); ++slot) {
+        for (std::uint32_t slot = 0; slot < use.needed.size(); ++slot) {
             if (!use.needed[slot] || is_needed(others, name, slot)) continue;
-            freed += directory->entries.at(slot).stored_bytes;
+            freed += record_bytes(*directory, slot);
         }
     }
     return freed;

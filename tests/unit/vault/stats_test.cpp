@@ -1,6 +1,8 @@
 #include <doctest/doctest.h>
 
 #include "support/vault_lab.hpp"
+#include "vault/pack_format.hpp"
+#include "vault/sealed_object.hpp"
 
 using namespace stillpoint;
 using namespace stillpoint::vault;
@@ -38,13 +40,49 @@ TEST_CASE("vault/stats: what forgetting frees is what only those points need") {
     CHECK(alone > after.chunk_bytes_stored - before.chunk_bytes_stored + second.object_bytes);
     CHECK(alone < after.stored_bytes - before.stored_bytes);
 
-    // The same disk once more needs nothing but its own object.
+    // The same disk once more needs nothing but its own object and that one's copy.
     const Point twin = lab.backup({{"vda", other}}).value();
-    const std::uint64_t object = lab.vault().point(twin.id).value().object_bytes;
-    CHECK(freed(lab, {twin.id}) == object);
-    CHECK(freed(lab, {second.id, twin.id}) == alone + object);
-    CHECK(freed(lab, {first.id, second.id, twin.id}) >= freed(lab, {first.id}) + alone + object);
+    const std::uint64_t own = 2 * lab.vault().point(twin.id).value().object_bytes;
+    CHECK(freed(lab, {twin.id}) == own);
+    CHECK(freed(lab, {second.id, twin.id}) == alone + own);
+    CHECK(freed(lab, {first.id, second.id, twin.id}) >= freed(lab, {first.id}) + alone + own);
     CHECK(lab.vault().stats({.forget = {lab.new_id()}}, {}).error().id == "point.not_found");
+}
+
+TEST_CASE(
+    "vault/stats: what it says is what gc frees, to the byte, bases of differences included") {
+    MemoryStore store;
+    VaultLab lab{store};
+    store.keep_times(lab.clock());
+    const auto bytes_of = [&] {
+        constexpr std::uint64_t empty_pack = object_header_bytes + 8 + 16 + pack_trailer_bytes;
+        std::uint64_t sum = 0;
+        for (const char* prefix : {"packs/", "points/", "copies/"}) {
+            const auto objects = store.list(prefix).value();
+            for (const ObjectInfo& object : objects) {
+                sum += object.size.raw() - (object.name.starts_with("packs/") ? empty_pack : 0);
+            }
+        }
+        return sum;
+    };
+    std::vector<VaultLab::Disk> disks{{"vda", noise(70 * block, 1)}};
+    std::vector<Point> points{lab.backup(disks).value()};
+    for (std::size_t i = 0; i < 3; ++i) {
+        auto next = disks;
+        for (std::size_t at = 5 * i; at < 5 * i + 20; ++at)
+            next[0].content[at * block] ^= std::byte{9};
+        std::copy_n(noise(4 * block, 50 + i).begin(), 4 * block, next[0].content.begin());
+        points.push_back(lab.backup(next, &points.back(), &disks).value());
+        disks = next;
+    }
+    for (const std::size_t at : {0u, 2u, 1u}) {
+        const std::uint64_t expected = freed(lab, {points[at].id});
+        const std::uint64_t before = bytes_of();
+        REQUIRE(lab.vault().forget(points[at].id));
+        REQUIRE(lab.vault().collect({.repack_below_percent = 100}, {}, {}));
+        CHECK(before - bytes_of() == expected);
+    }
+    CHECK(lab.read(points.back().disks.at(0)).value() == disks[0].content);
 }
 
 TEST_CASE("vault/stats: data counts each point's blocks, the last at its true length") {
