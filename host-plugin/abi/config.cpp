@@ -152,6 +152,13 @@ Status set_write_latency(HostConfig& config, const std::string& text) {
     return {};
 }
 
+Status set_data_deltas(HostConfig& config, const std::string& value) {
+    if (value != "local" && value != "never") return fail(Errc::invalid, "config.text", "neither");
+    config.data_deltas =
+        value == "local" ? vault::DataDeltas::local_stores : vault::DataDeltas::never;
+    return {};
+}
+
 const std::vector<Key>& known_keys() {
     using namespace std::chrono_literals;
     static const std::vector<Key> keys{
@@ -160,6 +167,7 @@ const std::vector<Key>& known_keys() {
         {"scratch", "dir", "an absolute path", path_into(&HostConfig::scratch_folder)},
         {"scratch", "budget", "a size from 32MiB on, for example 20GiB", set_scratch_budget},
         {"vault", "stall", "5s to 24h", duration_into(&HostConfig::store_stall, {5s, 24h})},
+        {"vault", "deltas", "local or never", set_data_deltas},
         {"s3", "endpoint", "a URL, for example https://s3.example.org",
          s3_text(&vault::S3Config::endpoint)},
         {"s3", "region", "a region's name", s3_text(&vault::S3Config::region)},

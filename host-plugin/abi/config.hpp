@@ -30,7 +30,8 @@ struct HostConfig {
     env::Nanoseconds greet_budget = std::chrono::seconds{3};   // <guest greet-budget="3s">
     std::optional<ByteCount> scratch_budget;  // <scratch budget="">; nullopt: what is free
     env::Nanoseconds store_stall = std::chrono::minutes{10};  // <vault stall="10min">, 5 s–24 h
-    ReadLimits limits;                                        // <limits bandwidth="" …>
+    vault::DataDeltas data_deltas = vault::DataDeltas::local_stores;  // <vault deltas="local">
+    ReadLimits limits;                                                // <limits bandwidth="" …>
     std::map<std::string, ReadLimits> vms;  // <vm name=""><limits/></vm>; by name or uuid
     env::Path keeper;                       // <keeper path="">; empty: the installed one
     vault::S3Config s3;                     // <s3 endpoint="" region="" …/>

@@ -121,7 +121,8 @@ Result<OpenVault> open_vault_for(const serialization::VaultAccess& access,
     SP_ASSIGN(const vault::InitOptions config, vault::read_vault_config(*open.store));
     SP_ASSIGN(const vault::KeyMaterial key,
               key_for(config.encryption, access.key_file, context.secret));
-    SP_ASSIGN(open.vault, vault::open_vault(*open.store, key, context.clock));
+    SP_ASSIGN(open.vault, vault::open_vault(*open.store, key, context.clock,
+                                            {.data_deltas = context.config.data_deltas}));
     return open;
 }
 

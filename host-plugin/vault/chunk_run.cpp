@@ -77,15 +77,38 @@ Result<bool> ChunkRun::known_before(const chunk::ChunkId& id) {
     return true;
 }
 
+/// A base is read for nothing where blocks are written as a whole: then seldom.
+bool ChunkRun::may_be_delta(Content content) {
+    if (content == Content::map) return true;
+    const VaultCore& core = chunks_.core();
+    return core.data_deltas == DataDeltas::local_stores && core.store.calls_at_once() == 1 &&
+           core.config.compression == Compression::zstd && delta_odds_.worth_trying();
+}
+
+std::optional<ByteView> ChunkRun::difference(const BaseRecord& base, ByteView plaintext,
+                                             Content content, Bytes& scratch) {
+    if (content == Content::map) {
+        auto delta = map_delta(base.id, *base.plaintext, plaintext);
+        if (!delta) return std::nullopt;
+        scratch = std::move(*delta);
+        return ByteView{scratch};
+    }
+    // What the chunk would take whole is what its base takes, about: half of that is worth it.
+    const std::size_t half = base.stored_bytes / 2;
+    if (half <= chunk::ChunkId::bytes || !chunk::alike(*base.plaintext, plaintext)) {
+        return std::nullopt;
+    }
+    return chunks_.core().delta_codec.compress(*base.plaintext, plaintext,
+                                               half - chunk::ChunkId::bytes, scratch);
+}
+
 Result<chunk::Payload> ChunkRun::encode(const chunk::ChunkId* previous, ByteView plaintext,
                                         Content content, Bytes& scratch) {
-    if (previous != nullptr && content == Content::map && !is_claimed(*previous)) {
+    if (previous != nullptr && may_be_delta(content) && !is_claimed(*previous)) {
         SP_ASSIGN(const auto base, chunks_.base_after(*previous, content));
-        auto delta = base ? map_delta(base->id, *base->plaintext, plaintext) : std::nullopt;
-        if (delta) {
-            scratch = std::move(*delta);
-            return chunk::Payload{chunk::Codec::delta, scratch, base->id};
-        }
+        const auto delta = base ? difference(*base, plaintext, content, scratch) : std::nullopt;
+        if (content == Content::data) delta_odds_.tell(delta.has_value());
+        if (delta) return chunk::Payload{chunk::Codec::delta, *delta, base->id};
     }
     const VaultCore& core = chunks_.core();
     return core.compressor.compress(policy_of(core.config, content), plaintext, scratch);

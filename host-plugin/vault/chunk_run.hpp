@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -12,6 +13,27 @@
 #include "vault/stored_chunks.hpp"
 
 namespace stillpoint::vault {
+
+/// Whether reading a base pays, by how it went: after a row of failures one chunk of 16 is tried.
+/// @threads any, concurrently
+class DeltaOdds {
+public:
+    [[nodiscard]] bool worth_trying() {
+        if (failures_ < failures_in_a_row) return true;
+        return ++skipped_ % try_one_of == 0;
+    }
+    void tell(bool worked) {
+        if (worked) {
+            failures_ = 0;
+        } else if (failures_ < failures_in_a_row) {
+            ++failures_;
+        }
+    }
+
+private:
+    static constexpr std::uint32_t failures_in_a_row = 32, try_one_of = 16;
+    std::atomic<std::uint32_t> failures_{0}, skipped_{0};
+};
 
 /// The writing half of a backup run: its lease, its packs, its index segments.
 /// The order of a run (I1): begin, put…, flush, ready_to_publish, (the caller puts the point), end.
@@ -72,6 +94,9 @@ private:
                                 ByteView plaintext, Content content);
     Result<PutResult> store(const chunk::ChunkId* previous, const chunk::ChunkId& id,
                             ByteView plaintext, Content content);
+    bool may_be_delta(Content content);
+    std::optional<ByteView> difference(const BaseRecord& base, ByteView plaintext, Content content,
+                                       Bytes& scratch);
     Result<chunk::Payload> encode(const chunk::ChunkId* previous, ByteView plaintext,
                                   Content content, Bytes& scratch);
     Status on_durable(DurablePack pack);
@@ -85,6 +110,7 @@ private:
     std::size_t unindexed_entries_ = 0;
     bool expires_ = false;
     std::uint64_t stored_bytes_ = 0;
+    DeltaOdds delta_odds_;
     chunk::ContextPool<Bytes, std::default_delete<Bytes>> scratches_;  // of the compressor
     std::mutex indexing_;                                              // one segment at a time
     std::unique_ptr<PackWriter> writer_;  // last: its threads use all of the above

@@ -67,7 +67,9 @@ Status BlockWriter::put(BlockIndex block, ByteView bytes) {
     // A full backup tells the map also what stays zero: known nodes leave the memory at once.
     if (now == before && parent_) return {};
     if (now) {
-        SP_ASSIGN(const PutResult result, context_.chunks.put(*now, bytes, Content::data));
+        SP_ASSIGN(const PutResult result,
+                  before ? context_.chunks.put_after(*before, *now, bytes, Content::data)
+                         : context_.chunks.put(*now, bytes, Content::data));
         shipped_bytes_ += bytes.size();
         stored_bytes_ += result.stored_bytes;
     }

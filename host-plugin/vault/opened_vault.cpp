@@ -192,8 +192,9 @@ Result<std::unique_ptr<RootProof>> OpenedVault::prove(ByteCount size) {
 }
 
 Result<std::unique_ptr<Vault>> open_vault(BlockStore& store, const KeyMaterial& key,
-                                          const env::Clock& clock) {
+                                          const env::Clock& clock, const VaultOptions& options) {
     SP_ASSIGN(auto core, unlock_vault(store, key, clock));
+    core->data_deltas = options.data_deltas;
     return OpenedVault::open(std::move(core));
 }
 

@@ -149,8 +149,8 @@ bool StoredChunks::moved_since(std::uint64_t generation) {
     return refresh().has_value();
 }
 
-Result<std::optional<ChunkPlace>> StoredChunks::known(const chunk::ChunkId& id) {
-    auto place = look_again<std::optional<ChunkPlace>>([&] { return known_once(id, Form::any); });
+Result<std::optional<ChunkPlace>> StoredChunks::known(const chunk::ChunkId& id, Form form) {
+    auto place = look_again<std::optional<ChunkPlace>>([&] { return known_once(id, form); });
     // Where gc merges faster than we look, the chunk is stored again: no harm but its bytes.
     if (!place && place.error().code == Errc::not_found) return std::nullopt;
     return place;
@@ -259,8 +259,7 @@ Result<Bytes> StoredChunks::read_delta(const ChunkPlace& place, Content content)
     SP_ASSIGN(const auto base, read_whole(*place.base, content));
     SP_ASSIGN(const Bytes payload, reader_->payload(place.pack, place.slot));
     if (content == Content::map) return undo_map_delta(payload, *place.base, *base);
-    return fail(Errc::unsupported, "chunk.codec", "a data chunk that is stored as a delta",
-                "use a newer version of Stillpoint");
+    return core_->delta_codec.decompress(*base, payload, place.entry.plain_bytes);
 }
 
 /// Who reads a delta checks what comes out of it: what its base is need not be proven here.
@@ -279,12 +278,15 @@ Result<std::shared_ptr<const Bytes>> StoredChunks::read_whole(const chunk::Chunk
 
 Result<std::optional<BaseRecord>> StoredChunks::base_after(const chunk::ChunkId& previous,
                                                            Content content) {
-    SP_ASSIGN(const auto place, known(previous));
+    SP_ASSIGN(auto place, known(previous));
+    if (place && place->base) {
+        SP_ASSIGN(place, known(*place->base, Form::whole));
+    }
     if (!place) return std::nullopt;
-    const chunk::ChunkId id = place->base.value_or(previous);
+    const chunk::ChunkId id = place->entry.id;
     const auto plaintext =
         look_again<std::shared_ptr<const Bytes>>([&] { return read_whole(id, content); });
-    if (plaintext) return BaseRecord{id, *plaintext};
+    if (plaintext) return BaseRecord{id, *plaintext, place->entry.stored_bytes};
     if (plaintext.error().code == Errc::corrupt) return std::nullopt;  // nothing to build on
     return fail(plaintext.error());
 }

@@ -34,6 +34,7 @@ struct ChunkPlace {
 struct BaseRecord {
     chunk::ChunkId id;
     std::shared_ptr<const Bytes> plaintext;
+    std::uint32_t stored_bytes = 0;  // sealed
 };
 
 /// All chunks that the vault's index names: reading, and what check and stats need.
@@ -85,7 +86,7 @@ private:
     /// A segment that a run of ours put: from now on its chunks are known to every run.
     Status add_own(const std::string& name, const Segment& segment);
     /// Where a writer may rely on a chunk being: confirmed and not condemned, its base likewise.
-    Result<std::optional<ChunkPlace>> known(const chunk::ChunkId& id);
+    Result<std::optional<ChunkPlace>> known(const chunk::ChunkId& id, Form form = Form::any);
     /// What a writer may store the successor of `previous` as a difference from: itself, or the
     /// base that it has. Nothing where there is none that can be relied on and read.
     Result<std::optional<BaseRecord>> base_after(const chunk::ChunkId& previous, Content content);

@@ -179,6 +179,16 @@ public:
     virtual Result<std::unique_ptr<RootProof>> prove(ByteCount size) = 0;
 };
 
+/// Whether a block that changed a little is stored as its difference from the version before: the
+/// chunk that has that is read first. Reading such chunks is always possible.
+enum class DataDeltas {
+    never,
+    local_stores,  // where a read costs no round trip, in vaults that compress with zstd
+};
+struct VaultOptions {
+    DataDeltas data_deltas = DataDeltas::local_stores;
+};
+
 /// Creates an empty vault. @errors busy, id "vault.exists" · invalid
 [[nodiscard]] Status init_vault(BlockStore& store, const InitOptions& options,
                                 const KeyMaterial& key);
@@ -186,7 +196,8 @@ public:
 /// @errors not_found, id "vault.missing" · denied, id "vault.wrong_key" or "vault.key_needed" ·
 ///         unsupported, id "vault.newer_format" · corrupt, id "vault.key_damaged"
 [[nodiscard]] Result<std::unique_ptr<Vault>> open_vault(BlockStore& store, const KeyMaterial& key,
-                                                        const env::Clock& clock);
+                                                        const env::Clock& clock,
+                                                        const VaultOptions& options = {});
 /// One key of a vault: a slot that holds the master key, wrapped.
 struct KeyInfo {
     std::string id;  // 8 lower-case hex digits

@@ -5,6 +5,7 @@
 
 #include "base/bytes.hpp"
 #include "chunk/compress.hpp"
+#include "chunk/delta.hpp"
 #include "chunk/hash.hpp"
 #include "chunk/seal.hpp"
 #include "env/clock.hpp"
@@ -59,7 +60,9 @@ struct VaultCore {
     const env::Clock& clock;  // outlives the core
     RandomSource random;
     chunk::Compressor compressor;
-    IndexLimits index_limits;  // of each index that is opened from now on
+    chunk::DeltaCodec delta_codec;
+    DataDeltas data_deltas = DataDeltas::local_stores;  // of runs that begin from now on
+    IndexLimits index_limits;                           // of each index that is opened from now on
 };
 
 /// Reads `config` and the key slots and unwraps the master key: the first half of open_vault().

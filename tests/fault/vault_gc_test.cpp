@@ -35,7 +35,8 @@ Bytes disk_of(std::uint64_t seed) {
     return disk;
 }
 
-/// A vault with a forgotten point that shares a little with one that is kept.
+/// A vault with a forgotten point that shares a little with one that is kept: some blocks, and
+/// others of which the kept one has only the difference.
 struct World {
     MemoryStore store;
     VaultLab lab{store};
@@ -47,10 +48,22 @@ struct World {
     World() {
         store.keep_times(lab.clock());
         std::copy(forgotten.begin(), forgotten.begin() + 3 * VaultLab::chunk_bytes, kept.begin());
-        const auto point = lab.backup({{"vda", forgotten}}).value();
-        kept_point = lab.backup({{"vda", kept}}).value();
+        const auto from = forgotten.begin() + 3 * VaultLab::chunk_bytes;
+        std::copy(from, from + 4 * VaultLab::chunk_bytes, kept.begin() + 3 * VaultLab::chunk_bytes);
+        for (std::size_t at = 3; at < 7; ++at) kept[at * VaultLab::chunk_bytes] ^= std::byte{1};
+        const std::vector<VaultLab::Disk> before{{"vda", forgotten}};
+        const auto point = lab.backup(before).value();
+        const std::uint64_t stored = store_bytes();
+        kept_point = lab.backup({{"vda", kept}}, &point, &before).value();
+        REQUIRE(store_bytes() < stored + 18 * VaultLab::chunk_bytes);  // 17 whole, 4 differences
         REQUIRE(lab.vault().forget(point.id));
         lab.clock().pass(std::chrono::hours{1});  // what is there is nobody's who works now
+    }
+    [[nodiscard]] std::uint64_t store_bytes() {
+        std::uint64_t sum = 0;
+        const auto packs = store.list("packs/").value();
+        for (const ObjectInfo& pack : packs) sum += pack.size.raw();
+        return sum;
     }
     void back_up(const Bytes& disk) {
         VaultLab other{store};

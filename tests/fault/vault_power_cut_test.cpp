@@ -21,6 +21,13 @@ Bytes block_of(std::uint64_t run, std::uint64_t i) {
     return test::noise_block(3000, run * (blocks_per_run - 2) + i);  // two are the run's before
 }
 
+/// A block of which every run writes a page: stored as a difference from the first run's.
+Bytes page_block_of(std::uint64_t run) {
+    Bytes block = test::noise_block(16 << 10, 99);
+    block[5000] = static_cast<std::byte>(run);
+    return block;
+}
+
 /// One whole run; the point is an object with the run's number.
 Status back_up(StoredChunks& chunks, std::uint64_t number) {
     const std::string id = std::to_string(number);
@@ -31,6 +38,10 @@ Status back_up(StoredChunks& chunks, std::uint64_t number) {
         SP_TRY(run->put(keys.data_ids().id_of(block), block, Content::data));
         SP_TRY(run->put(keys.node_ids().id_of(block), block, Content::map));
     }
+    const Bytes page = page_block_of(number), before = page_block_of(number - 1);
+    SP_TRY(number == 0 ? run->put(keys.data_ids().id_of(page), page, Content::data)
+                       : run->put_after(keys.data_ids().id_of(before), keys.data_ids().id_of(page),
+                                        page, Content::data));
     SP_TRY(run->flush());
     SP_TRY(run->ready_to_publish());
     SP_TRY(put_object(chunks.core(), ObjectKind::point, "points/" + id, as_bytes(id)));
@@ -47,6 +58,9 @@ void check_point_reads(StoredChunks& chunks, std::uint64_t number) {
         CHECK((data && *data == block));
         CHECK((node && *node == block));
     }
+    const Bytes page = page_block_of(number);
+    const auto data = chunks.get(keys.data_ids().id_of(page), Content::data);
+    CHECK((data && *data == page));
 }
 
 bool has_point(BlockStore& store, std::uint64_t number) {
