@@ -2,6 +2,7 @@
 #include "abi/vault_access.hpp"
 #include "route/point_lookup.hpp"
 #include "serialization/requests.hpp"
+#include "vault/keyless_check.hpp"
 
 namespace stillpoint::abi {
 
@@ -25,6 +26,26 @@ vault::ProgressFn progress_of(std::string phase, const JobContext& context) {
     };
 }
 
+Result<vault::CheckResult> check_as_asked(const serialization::VaultCheckRequest& request,
+                                          const JobContext& context) {
+    const auto progress = progress_of("check", context);
+    if (request.without_key) {
+        SP_ASSIGN(const auto store,
+                  open_store_for(request.vault, context, vault::HangingFiles::give_up));
+        return vault::check_without_key(*store, {.progress = progress, .cancel = context.cancel});
+    }
+    const auto open = open_vault_for(request.vault, context, vault::HangingFiles::give_up);
+    if (!open && open.error().id == "vault.key_needed") {
+        Error error = open.error();
+        error.remedy += "; or see with --without-key what proves itself";
+        return fail(std::move(error));
+    }
+    if (!open) return fail(open.error());
+    const auto depth =
+        request.read_data ? vault::CheckDepth::read_data : vault::CheckDepth::structure;
+    return open->vault->check(depth, progress, context.cancel);
+}
+
 }  // namespace
 
 Result<JobResult> handle_vault_init(const Value& document, const JobContext& context) {
@@ -41,17 +62,15 @@ Result<JobResult> handle_vault_check(const Value& document, const JobContext& co
     SP_ASSIGN(const auto request,
               from_value<serialization::VaultCheckRequest>(document, "vault.check"));
     const env::Nanoseconds start = context.clock.monotonic();
-    SP_ASSIGN(const OpenVault open,
-              open_vault_for(request.vault, context, vault::HangingFiles::give_up));
-    const auto progress = progress_of("check", context);
-    const auto depth =
-        request.read_data ? vault::CheckDepth::read_data : vault::CheckDepth::structure;
-    SP_ASSIGN(const auto result, open.vault->check(depth, progress, context.cancel));
+    SP_ASSIGN(const auto result, check_as_asked(request, context));
     serialization::CheckReport report{.ok = result.damage.empty(),
                                       .damage = {},
                                       .points = result.points,
                                       .bytes_read = result.bytes_read,
-                                      .files = {}};
+                                      .files = {},
+                                      .packs = result.packs,
+                                      .without_key = request.without_key};
+    if (request.without_key) report.note = vault::keyless_check_note;
     for (const vault::DamageFound& found : result.damage) {
         report.damage.push_back({.point = found.point,
                                  .disk = found.disk,

@@ -114,10 +114,16 @@ vault::StoreOptions store_options(const JobContext& context, vault::HangingFiles
 
 }  // namespace
 
+Result<std::unique_ptr<vault::BlockStore>> open_store_for(const serialization::VaultAccess& access,
+                                                          const JobContext& context,
+                                                          vault::HangingFiles hanging) {
+    return vault::open_store(access.url, store_options(context, hanging));
+}
+
 Result<OpenVault> open_vault_for(const serialization::VaultAccess& access,
                                  const JobContext& context, vault::HangingFiles hanging) {
     OpenVault open;
-    SP_ASSIGN(open.store, vault::open_store(access.url, store_options(context, hanging)));
+    SP_ASSIGN(open.store, open_store_for(access, context, hanging));
     SP_ASSIGN(const vault::InitOptions config, vault::read_vault_config(*open.store));
     SP_ASSIGN(const vault::KeyMaterial key,
               key_for(config.encryption, access.key_file, context.secret));

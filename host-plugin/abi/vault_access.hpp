@@ -14,6 +14,11 @@ struct OpenVault {
     std::unique_ptr<vault::Vault> vault;  // declared last: destroyed before its store
 };
 
+/// The store alone, for what needs no key. @errors as vault::open_store
+[[nodiscard]] Result<std::unique_ptr<vault::BlockStore>> open_store_for(
+    const serialization::VaultAccess& access, const JobContext& context,
+    vault::HangingFiles hanging);
+
 /// Opens with the key file, or with the secret (a passphrase) when there is none.
 /// @param hanging what to do about a file store that hangs; an object store's waits always end
 /// @errors denied, id "vault.key_needed" or "vault.wrong_key" · invalid, id "vault.bad_key_file" ·

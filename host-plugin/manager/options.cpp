@@ -22,7 +22,7 @@ struct Given {
     std::uint64_t bandwidth = 0;
     std::vector<std::string> disks, images, points;
     bool full = false, read_data = false, no_freeze = false, no_config = false, dry_run = false,
-         extents = false, read_maps = false;
+         extents = false, read_maps = false, without_key = false;
 
     [[nodiscard]] s::VaultAccess access() const { return {vault, key_file}; }
     [[nodiscard]] s::VmAccess machine() const {
@@ -147,10 +147,13 @@ private:
             ->check(CLI::IsMember({"zstd", "lz4", "none"}))
             ->capture_default_str();
         CLI::App* check = add(*vault, "check", "look for damage", [this] {
-            return with_kind(s::VaultCheckRequest{given_.access(), given_.read_data});
+            return with_kind(
+                s::VaultCheckRequest{given_.access(), given_.read_data, given_.without_key});
         });
         add_url(check);
         check->add_flag("--read-data", given_.read_data, "read and authenticate every stored byte");
+        check->add_flag("--without-key", given_.without_key,
+                        "use no key: prove every pack by its name, and what else proves itself");
         CLI::App* gc = add(*vault, "gc", "free what no recovery point needs", [this] {
             return with_kind(s::VaultGcRequest{given_.access(), given_.dry_run});
         });

@@ -22,6 +22,13 @@ void render_check(std::ostream& out, const s::Value& document) {
         out << human_bytes(report->written_since) << " written since the point, not compared\n";
     }
     if (!report->note.empty()) out << "note: " << report->note << "\n";
+    if (report->without_key) {
+        out << (report->ok ? "ok as far as it shows without the key" : "DAMAGED") << ": "
+            << report->packs << (report->packs == 1 ? " pack, " : " packs, ")
+            << human_bytes(report->bytes_read) << " compared with their names in "
+            << fixed(report->seconds, 2) << " s\n";
+        return;
+    }
     out << (report->ok ? "ok" : "DAMAGED") << ": " << report->points
         << (report->points == 1 ? " point, " : " points, ") << human_bytes(report->bytes_read)
         << " read in " << fixed(report->seconds, 2) << " s\n";

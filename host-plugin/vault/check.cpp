@@ -57,7 +57,7 @@ private:
     std::mutex mutex_;  // guards damaged_ and the progress callback while packs are read
     IdSet damaged_;     // a copy of these is broken; another may be whole
     std::vector<IdSet> clean_{64};  // by level: nodes below which all is well
-    std::atomic<std::uint64_t> bytes_read_{0};
+    std::atomic<std::uint64_t> bytes_read_{0}, packs_read_{0};
     std::uint64_t points_ = 0;
 };
 
@@ -69,7 +69,7 @@ Result<CheckResult> Checker::run() {
     SP_TRY(check_packs());
     SP_TRY(check_points());
     SP_TRY(check_copies());
-    return CheckResult{log_.take(), points_, bytes_read_.load()};
+    return CheckResult{log_.take(), points_, bytes_read_.load(), packs_read_.load()};
 }
 
 Status Checker::check_packs() {
@@ -117,6 +117,7 @@ Status Checker::read_pack(const PackName& name, std::uint64_t total_bytes) {
     for (const DamagedRecord& record : verdict.records) {
         log_.add(name.object() + ": " + record.text);
     }
+    if (!verdict.missing) ++packs_read_;
     const std::uint64_t done = bytes_read_ += verdict.bytes_read;
     const std::scoped_lock lock{mutex_};
     for (const DamagedRecord& record : verdict.records) damaged_.insert(record.id);

@@ -79,7 +79,7 @@ Status init_vault(BlockStore& store, const InitOptions& options, const KeyMateri
 }
 
 Status prove_store(BlockStore& store) {
-    const std::string folder = "probe/";
+    const std::string folder = names::probe;
     const std::string name = folder + env::random_hex(8);
     SP_TRY(store.put(name, as_bytes("first")));
     const Status again = store.put(name, as_bytes("second"));

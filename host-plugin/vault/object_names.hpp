@@ -18,6 +18,7 @@ inline constexpr const char* waits = "waits/";
 inline constexpr const char* forgotten = "forgotten/";
 inline constexpr const char* copies = "copies/";
 inline constexpr const char* recovered = "recovered/";
+inline constexpr const char* probe = "probe/";  // what an init tries a store with
 inline constexpr const char* tmp = "tmp/";  // local stores only: half-written objects, never listed
 
 inline constexpr std::size_t bytes_max = 255;

@@ -1,6 +1,7 @@
 #include "vault/pack_check.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "base/hex.hpp"
 #include "vault/object_names.hpp"
@@ -48,38 +49,66 @@ void check_records(const VaultCore& core, const WholePack& pack, ByteView bytes,
     }
 }
 
-Result<Bytes> read_whole(const VaultCore& core, const std::string& object) {
-    SP_ASSIGN(const ByteCount size, core.store.size(object));
+Result<Bytes> read_whole(BlockStore& store, const std::string& object) {
+    SP_ASSIGN(const ByteCount size, store.size(object));
     if (size.raw() > pack_bytes_max) {
         return fail(Errc::corrupt, "vault.pack_damaged", "it is longer than any pack");
     }
-    return core.store.get(object, ByteOffset{0}, size);
+    return store.get(object, ByteOffset{0}, size);
+}
+
+/// Reads the pack's bytes and compares them with its name.
+/// @return nullopt: there is nothing to look into; the verdict says why
+Result<std::optional<Bytes>> prove_name(BlockStore& store, const PackName& name,
+                                        PackVerdict& verdict) {
+    const std::string object = name.object();
+    auto bytes = read_whole(store, object);
+    if (!bytes) {
+        const Errc code = bytes.error().code;
+        if (code != Errc::not_found && code != Errc::corrupt) return fail(bytes.error());
+        verdict.missing = code == Errc::not_found;
+        verdict.pack_damage.push_back(verdict.missing ? object + " is missing"
+                                                      : object + ": " + bytes.error().text);
+        return std::nullopt;
+    }
+    verdict.bytes_read = bytes->size();
+    if (chunk::sha256(*bytes) != name.value) {
+        verdict.pack_damage.push_back(object + ": its SHA-256 is not its name");
+    }
+    return std::move(*bytes);
+}
+
+Status check_ends(ByteView bytes) {
+    if (bytes.size() < object_header_bytes + pack_trailer_bytes) {
+        return fail(Errc::corrupt, "vault.pack_damaged", "it is shorter than any pack");
+    }
+    SP_TRY(read_object_header(bytes, ObjectKind::pack));
+    SP_TRY(read_trailer(bytes.last(pack_trailer_bytes), bytes.size()));
+    return {};
 }
 
 }  // namespace
 
 Result<PackVerdict> verify_pack(const VaultCore& core, const PackName& name) {
     PackVerdict verdict;
-    const std::string object = name.object();
-    const auto bytes = read_whole(core, object);
-    if (!bytes) {
-        const Errc code = bytes.error().code;
-        if (code != Errc::not_found && code != Errc::corrupt) return fail(bytes.error());
-        verdict.pack_damage.push_back(code == Errc::not_found ? object + " is missing"
-                                                              : object + ": " + bytes.error().text);
-        return verdict;
-    }
-    verdict.bytes_read = bytes->size();
-    if (chunk::sha256(*bytes) != name.value) {
-        verdict.pack_damage.push_back(object + ": its SHA-256 is not its name");
-    }
+    SP_ASSIGN(const auto bytes, prove_name(core.store, name, verdict));
+    if (!bytes) return verdict;
     const auto pack = open_pack(core, *bytes);
     if (!pack) {
-        verdict.pack_damage.push_back(object + ": " + pack.error().text);
+        verdict.pack_damage.push_back(name.object() + ": " + pack.error().text);
         return verdict;
     }
     verdict.directory_readable = true;
     check_records(core, *pack, *bytes, verdict);
+    return verdict;
+}
+
+Result<PackVerdict> verify_pack_name(BlockStore& store, const PackName& name) {
+    PackVerdict verdict;
+    SP_ASSIGN(const auto bytes, prove_name(store, name, verdict));
+    if (!bytes || !verdict.pack_damage.empty()) return verdict;
+    const Status ends = check_ends(*bytes);
+    if (!ends) verdict.pack_damage.push_back(name.object() + ": " + ends.error().text);
     return verdict;
 }
 

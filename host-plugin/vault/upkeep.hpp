@@ -26,6 +26,7 @@ struct CheckResult {
     std::vector<DamageFound> damage;
     std::uint64_t points = 0;
     std::uint64_t bytes_read = 0;
+    std::uint64_t packs = 0;  // of which every byte was read and compared with the name
 };
 
 struct StatsRequest {

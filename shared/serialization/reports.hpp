@@ -160,6 +160,8 @@ struct CheckReport {
     double seconds = 0;
     std::uint64_t written_since = 0;  // verify --against live: bytes left out, as they were written
     std::string note;                 // what the answer does not cover; empty: nothing
+    std::uint64_t packs = 0;          // vault.check: read whole and compared with their names
+    bool without_key = false;         // vault.check: no key was used
     template <class V, class S>
     static void fields(V& v, S& s) {
         v("ok", s.ok);
@@ -170,6 +172,8 @@ struct CheckReport {
         v("seconds", s.seconds);
         v("written_since", s.written_since);
         v("note", s.note);
+        v("packs", s.packs);
+        v("without_key", s.without_key);
     }
 };
 

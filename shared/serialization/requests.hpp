@@ -52,10 +52,12 @@ struct VaultCheckRequest {
     static constexpr std::string_view kind = "vault.check";
     VaultAccess vault;
     bool read_data = false;
+    bool without_key = false;  // what proves itself; reads all packs, uses no key
     template <class V, class S>
     static void fields(V& v, S& s) {
         v("vault", s.vault);
         v("read_data", s.read_data);
+        v("without_key", s.without_key);
     }
 };
 

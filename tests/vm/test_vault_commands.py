@@ -65,6 +65,29 @@ class VaultCommands(unittest.TestCase):
         restored = self.stillpoint.restore(point, self.place.folder / "restored")
         self.assertTrue(images.identical(restored["vda"], self.disk)[0])
 
+    def test_check_without_the_key(self):
+        self.stillpoint.init()
+        self.backup()
+        self.stillpoint.environment["STILLPOINT_KEY_FILE"] = ""
+        refused = self.stillpoint.run("vault", "check", expect=1)
+        self.assertEqual(refused.error, "vault.key_needed")
+        self.assertIn("--without-key", refused.json["error"]["remedy"])
+        packs = list((self.stillpoint.vault / "packs").glob("*/*"))
+        sound = self.stillpoint.run("vault", "check", "--without-key").json
+        self.assertEqual((sound["ok"], sound["without_key"], sound["packs"], sound["bytes_read"]),
+                         (True, True, len(packs), sum(pack.stat().st_size for pack in packs)))
+        self.assertIn("a pack is missing", sound["note"])
+        data = bytearray(packs[0].read_bytes())
+        data[len(data) // 2] ^= 1
+        packs[0].chmod(0o600)
+        packs[0].write_bytes(data)
+        found = self.stillpoint.run("vault", "check", "--without-key", expect=4).json
+        self.assertFalse(found["ok"])
+        self.assertEqual([packs[0].name in damage["text"] for damage in found["damage"]], [True])
+        shutil.rmtree(self.stillpoint.vault)
+        self.assertEqual(self.stillpoint.run("vault", "check", "--without-key", expect=1).error,
+                         "vault.missing")
+
     def test_a_new_raw_key_is_made(self):
         self.stillpoint.init()
         fresh = self.place.folder / "fresh-key"
