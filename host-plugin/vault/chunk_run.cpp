@@ -56,6 +56,7 @@ ChunkRun::~ChunkRun() {
 
 Result<std::unique_ptr<ChunkRun>> ChunkRun::begin(StoredChunks& chunks, const std::string& run_id) {
     SP_ASSIGN(auto lease, RunLease::take(chunks.core(), run_id));
+    chunks.forget_seen_packs();
     SP_TRY(chunks.refresh());
     return std::unique_ptr<ChunkRun>{new ChunkRun{chunks, std::move(lease)}};  // NOLINT: private
 }

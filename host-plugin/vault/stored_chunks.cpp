@@ -35,10 +35,12 @@ Result<std::unique_ptr<StoredChunks>> StoredChunks::open(std::shared_ptr<VaultCo
 
 Status StoredChunks::refresh() {
     const std::scoped_lock lock{refreshing_};
+    // The marks first: a gc removes a mark when the index no longer names its packs. The other way
+    // round a writer could have the index from before and find no mark any more.
+    SP_ASSIGN(const Marks marks, load_marks(*core_));
     SP_ASSIGN(const auto objects, core_->store.list(names::index));
     std::set<std::string> listed;
     for (const ObjectInfo& object : objects) listed.insert(object.name);
-    SP_ASSIGN(const Marks marks, load_marks(*core_));
     for (const std::string& text : marks.damage) damage_[text] = text;
     // Segments that are gone were merged by gc; what they named may be gone too.
     if (!std::includes(listed.begin(), listed.end(), seen_.begin(), seen_.end())) {
@@ -168,6 +170,8 @@ Result<std::optional<ChunkPlace>> StoredChunks::reliable(const chunk::ChunkId& i
             return fail(place.error());
         }
         if (!place) continue;
+        SP_ASSIGN(const bool there, is_there(hit.pack));
+        if (!there) continue;
         if (!place->base) return std::optional{*place};
         // A delta that outlives its base is worth nothing: gc has to be known to keep that, too.
         SP_ASSIGN(const auto base, known_once(*place->base, Form::whole));
@@ -186,6 +190,25 @@ Result<std::optional<ChunkPlace>> StoredChunks::known_once(const chunk::ChunkId&
     // Damage may hide the chunk: it is stored again, and check names the segment.
     note_damage(*answer.trouble);
     return std::nullopt;
+}
+
+Result<bool> StoredChunks::is_there(const PackName& pack) {
+    {
+        const std::scoped_lock lock{seeing_};
+        if (seen_packs_.contains(pack)) return true;
+    }
+    // A list: the one question that no cache answers.
+    SP_ASSIGN(const auto found, core_->store.list(pack.object()));
+    if (found.empty()) return false;
+    constexpr std::size_t seen_max = 1u << 16;  // 5 MiB
+    const std::scoped_lock lock{seeing_};
+    if (seen_packs_.size() >= seen_max) seen_packs_.clear();
+    return seen_packs_.insert(pack).first != seen_packs_.end();
+}
+
+void StoredChunks::forget_seen_packs() {
+    const std::scoped_lock lock{seeing_};
+    seen_packs_.clear();
 }
 
 namespace {

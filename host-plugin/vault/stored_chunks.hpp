@@ -98,6 +98,10 @@ private:
     Result<std::optional<ChunkPlace>> known_once(const chunk::ChunkId& id, Form form);
     Result<std::optional<ChunkPlace>> reliable(const chunk::ChunkId& id,
                                                const std::vector<IndexHit>& hits, Form form);
+    /// Whether a pack is in the store, seen there since a run began: what was read of it before, or
+    /// is kept in a cache, does not say so. A gc that stood still may name what is gone.
+    Result<bool> is_there(const PackName& pack);
+    void forget_seen_packs();
     template <class T, class Use>
     Result<T> first_of(const chunk::ChunkId& id, Use&& use);
     template <class T, class Look>
@@ -112,7 +116,9 @@ private:
     mutable std::mutex refreshing_;
     std::set<std::string> seen_;                 // segments, also damaged ones
     std::map<std::string, std::string> damage_;  // text by object, or by itself
-    std::atomic<std::uint64_t> generation_{0};   // counts the times that segments came or went
+    std::mutex seeing_;
+    std::set<PackName> seen_packs_;             // in the store, since the last run began
+    std::atomic<std::uint64_t> generation_{0};  // counts the times that segments came or went
 };
 
 }  // namespace stillpoint::vault
