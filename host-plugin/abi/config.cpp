@@ -1,11 +1,15 @@
 #include "abi/config.hpp"
 
 #include <tinyxml2.h>
+#include <unistd.h>
 
 #include <array>
 #include <charconv>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
+
+#include "vault/s3/retention.hpp"
 
 namespace stillpoint::abi {
 namespace {
@@ -50,6 +54,7 @@ Status set_s3_addressing(HostConfig& config, const std::string& text) {
 }
 
 constexpr std::uint64_t scratch_budget_min = 32u << 20;  // twice the least room for one disk
+constexpr std::uint64_t cache_bytes_min = 8u << 20;      // a few maps and segments
 constexpr std::uint64_t bandwidth_min = 64u << 10;       // slower, and a backup never ends
 constexpr std::uint64_t read_ahead_min = 256u << 10;     // one request
 constexpr std::uint64_t read_ahead_max = 256u << 20;
@@ -112,8 +117,35 @@ Status set_compare_every(HostConfig& config, const std::string& text) {
     return {};
 }
 
+Status set_s3_lock(HostConfig& config, const std::string& text) {
+    SP_ASSIGN(const Counted counted, parse_counted(text, vault::s3::lock_days_max));
+    if (counted.unit != "d" || counted.number == 0) {
+        return fail(Errc::invalid, "config.number", "not a number of days");
+    }
+    config.s3.lock_days = static_cast<unsigned>(counted.number);
+    return {};
+}
+
+Status set_s3_lock_mode(HostConfig& config, const std::string& text) {
+    const bool compliance = text == "compliance";
+    if (!compliance && text != "governance") {
+        return fail(Errc::invalid, "config.text", "neither governance nor compliance");
+    }
+    config.s3.lock_mode = compliance ? vault::LockMode::compliance : vault::LockMode::governance;
+    return {};
+}
+
 Status out_of_range() {
     return fail(Errc::invalid, "config.size", "out of range");
+}
+
+Status set_cache_size(HostConfig& config, const std::string& text) {
+    config.cache_bytes = 0;
+    if (text == "none") return {};
+    SP_ASSIGN(const ByteCount size, parse_size(text));
+    if (size.raw() < cache_bytes_min) return out_of_range();
+    config.cache_bytes = size.raw();
+    return {};
 }
 
 Status set_scratch_budget(HostConfig& config, const std::string& text) {
@@ -175,6 +207,10 @@ const std::vector<Key>& known_keys() {
         {"s3", "ca", "an absolute path", s3_path(&vault::S3Config::ca_file)},
         {"s3", "credentials", "an absolute path", s3_path(&vault::S3Config::credentials_file)},
         {"s3", "credentials-command", "a command", s3_text(&vault::S3Config::credentials_command)},
+        {"s3", "lock", "1d to 36500d", set_s3_lock},
+        {"s3", "lock-mode", "governance or compliance", set_s3_lock_mode},
+        {"cache", "dir", "an absolute path", path_into(&HostConfig::cache_folder)},
+        {"cache", "size", "a size from 8MiB on, for example 256MiB, or none", set_cache_size},
         {"limits", "bandwidth", "a size from 64KiB on and /s, for example 100MiB/s, or none",
          set_bandwidth},
         {"limits", "read-ahead", "256KiB to 256MiB", set_read_ahead},
@@ -258,6 +294,20 @@ Status read_vm(HostConfig& config, const tinyxml2::XMLElement& element, const st
 }
 
 }  // namespace
+
+std::optional<vault::DiskCache::Limits> HostConfig::cache_limits() const {
+    if (cache_bytes == 0) return std::nullopt;
+    env::Path folder = cache_folder;
+    const char* given = std::getenv("XDG_CACHE_HOME");
+    const char* home = std::getenv("HOME");
+    if (folder.empty() && ::geteuid() == 0) folder = "/var/cache/stillpoint";
+    if (folder.empty() && given != nullptr && *given == '/')
+        folder = env::Path{given} / "stillpoint";
+    if (folder.empty() && home != nullptr && *home == '/')
+        folder = env::Path{home} / ".cache/stillpoint";
+    if (folder.empty()) return std::nullopt;
+    return vault::DiskCache::Limits{folder, cache_bytes};
+}
 
 ReadLimits HostConfig::limits_of(const std::string& name, const std::string& uuid) const {
     ReadLimits found = limits;

@@ -33,7 +33,8 @@ Result<JobResult> handle_backup(const Value& document, const JobContext& context
     SP_ASSIGN(const auto request, from_value<serialization::BackupRequest>(document, "backup"));
     // The store first: its threads must not see the hypervisor's sockets (BlockingCalls).
     SP_ASSIGN(const OpenVault open,
-              open_vault_for(request.vault, context, vault::HangingFiles::give_up));
+              open_vault_for(request.vault, context, vault::HangingFiles::give_up,
+                             Metadata::may_be_cached));
     SP_ASSIGN(const OpenVm machine, open_vm(request.vm, context.clock, context.libvirt_loop));
     SP_ASSIGN(const auto limits, limits_for(context, *machine.vm, request.vm.vm));
     const auto readers = read_options_for(context, limits, request.bandwidth);

@@ -28,7 +28,8 @@ JobResult checked(const serialization::CheckReport& report) {
 Result<JobResult> handle_points(const Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request, from_value<serialization::PointsRequest>(document, "points"));
     SP_ASSIGN(const OpenVault open,
-              open_vault_for(request.vault, context, vault::HangingFiles::give_up));
+              open_vault_for(request.vault, context, vault::HangingFiles::give_up,
+                             Metadata::may_be_cached));
     SP_ASSIGN(const auto points, route::points_of(*open.vault, request.vm));
     serialization::Array list;
     for (const vault::Point& point : points) {
@@ -42,7 +43,8 @@ Result<JobResult> handle_points_diff(const Value& document, const JobContext& co
     SP_ASSIGN(const auto request,
               from_value<serialization::PointsDiffRequest>(document, "points.diff"));
     SP_ASSIGN(const OpenVault open,
-              open_vault_for(request.vault, context, vault::HangingFiles::give_up));
+              open_vault_for(request.vault, context, vault::HangingFiles::give_up,
+                             Metadata::may_be_cached));
     SP_ASSIGN(
         const auto report,
         route::diff_points(
@@ -54,7 +56,8 @@ Result<JobResult> handle_points_diff(const Value& document, const JobContext& co
 Result<JobResult> handle_show(const Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request, from_value<serialization::ShowRequest>(document, "show"));
     SP_ASSIGN(const OpenVault open,
-              open_vault_for(request.vault, context, vault::HangingFiles::give_up));
+              open_vault_for(request.vault, context, vault::HangingFiles::give_up,
+                             Metadata::may_be_cached));
     SP_ASSIGN(const vault::Point point, route::find_point(*open.vault, request.point));
     SP_ASSIGN(Value described, describe(point));
     return JobResult{exit_done, std::move(described)};

@@ -121,9 +121,12 @@ Result<std::unique_ptr<vault::BlockStore>> open_store_for(const serialization::V
 }
 
 Result<OpenVault> open_vault_for(const serialization::VaultAccess& access,
-                                 const JobContext& context, vault::HangingFiles hanging) {
+                                 const JobContext& context, vault::HangingFiles hanging,
+                                 Metadata metadata) {
     OpenVault open;
-    SP_ASSIGN(open.store, open_store_for(access, context, hanging));
+    vault::StoreOptions options = store_options(context, hanging);
+    if (metadata == Metadata::may_be_cached) options.cache = context.config.cache_limits();
+    SP_ASSIGN(open.store, vault::open_store(access.url, options));
     SP_ASSIGN(const vault::InitOptions config, vault::read_vault_config(*open.store));
     SP_ASSIGN(const vault::KeyMaterial key,
               key_for(config.encryption, access.key_file, context.secret));

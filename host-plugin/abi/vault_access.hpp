@@ -19,13 +19,17 @@ struct OpenVault {
     const serialization::VaultAccess& access, const JobContext& context,
     vault::HangingFiles hanging);
 
+/// Whether metadata that this host has read or written before may stand in for what the store has.
+enum class Metadata { from_store, may_be_cached };
+
 /// Opens with the key file, or with the secret (a passphrase) when there is none.
 /// @param hanging what to do about a file store that hangs; an object store's waits always end
 /// @errors denied, id "vault.key_needed" or "vault.wrong_key" · invalid, id "vault.bad_key_file" ·
 ///         not_found, id "vault.missing"
 [[nodiscard]] Result<OpenVault> open_vault_for(
     const serialization::VaultAccess& access, const JobContext& context,
-    vault::HangingFiles hanging = vault::HangingFiles::wait);
+    vault::HangingFiles hanging = vault::HangingFiles::wait,
+    Metadata metadata = Metadata::from_store);
 
 struct KeyChange {
     std::vector<vault::KeyInfo> keys;  // as they are afterwards

@@ -45,6 +45,12 @@ public:
         static_cast<void>(owner);
         return put(name, bytes);
     }
+    /// What was read of an object turned out to be damaged. @return whether reading it again may
+    /// give something else: a cache has forgotten what it had.
+    virtual bool doubt(const std::string& name) {
+        static_cast<void>(name);
+        return false;
+    }
     /// How long one call may take before the store counts as stalled. What enforces it is the store
     /// itself; others use it for waits that depend on several calls.
     [[nodiscard]] virtual env::Nanoseconds stall_max() const { return store_stall_default; }
@@ -52,5 +58,14 @@ public:
     /// a call is mostly waiting for a network.
     [[nodiscard]] virtual unsigned calls_at_once() const { return 1; }
 };
+
+/// Reads an object and proves it; once more where a cache had it damaged.
+/// @param read @return a Result whose error corrupt says that what was read is not what was written
+template <class Read>
+auto read_proven(BlockStore& store, const std::string& name, Read&& read) {
+    auto proven = read();
+    if (!proven && proven.error().code == Errc::corrupt && store.doubt(name)) return read();
+    return proven;
+}
 
 }  // namespace stillpoint::vault

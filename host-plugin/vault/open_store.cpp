@@ -1,3 +1,4 @@
+#include "vault/cached_store.hpp"
 #include "vault/local_store.hpp"
 #include "vault/s3/s3_store.hpp"
 #include "vault/vault.hpp"
@@ -28,7 +29,10 @@ Result<std::unique_ptr<BlockStore>> open_local(const std::string& url) {
 Result<std::unique_ptr<BlockStore>> open_store(const std::string& url,
                                                const StoreOptions& options) {
     if (url.starts_with("s3://")) {
-        return s3::open_s3_store(url, options.s3, options.watch.stall_max, options.watch.cancel);
+        SP_ASSIGN(auto store, s3::open_s3_store(url, options.s3, options.watch.stall_max,
+                                                options.watch.cancel));
+        if (!options.cache) return store;
+        return std::make_unique<CachedStore>(std::move(store), *options.cache);
     }
     if (options.hanging == HangingFiles::wait) return open_local(url);
     return WatchedStore::open(

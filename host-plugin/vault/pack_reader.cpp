@@ -78,7 +78,7 @@ void PackReader::keep(const PackName& name, const std::shared_ptr<const Loaded>&
 
 Result<std::shared_ptr<const PackReader::Loaded>> PackReader::loaded(const PackName& name) {
     if (auto known = cached(name)) return known;
-    auto fresh = load(name);
+    auto fresh = read_proven(core_.store, name.object(), [&] { return load(name); });
     if (!fresh) return pack_error(name, fresh.error());
     keep(name, *fresh);
     return std::move(*fresh);
@@ -93,14 +93,16 @@ Result<Bytes> PackReader::payload(const PackName& name, std::uint32_t slot) {
     SP_ASSIGN(const auto pack, loaded(name));
     SP_CHECK(slot < pack->directory.entries.size());
     const DirectoryEntry& entry = pack->directory.entries[slot];
-    const auto sealed =
-        core_.store.get(name.object(), ByteOffset{entry.offset}, ByteCount{entry.stored_bytes});
-    if (!sealed) return pack_error(name, sealed.error());
     const Bytes associated =
         record_associated(core_.keys.vault_id(), entry, pack->directory.base_of(slot));
-    auto payload = pack->key.open(slot, associated, *sealed);
-    if (!payload) return chunk_error(name, entry);
-    return payload;
+    return read_proven(core_.store, name.object(), [&]() -> Result<Bytes> {
+        const auto sealed =
+            core_.store.get(name.object(), ByteOffset{entry.offset}, ByteCount{entry.stored_bytes});
+        if (!sealed) return pack_error(name, sealed.error());
+        auto payload = pack->key.open(slot, associated, *sealed);
+        if (!payload) return chunk_error(name, entry);
+        return payload;
+    });
 }
 
 Result<Bytes> PackReader::record(const PackName& name, std::uint32_t slot) {

@@ -87,7 +87,9 @@ Result<std::uint64_t> put_object(const VaultCore& core, ObjectKind kind, const s
     return sealed.size();
 }
 
-Result<Bytes> get_object(const VaultCore& core, ObjectKind kind, const std::string& name) {
+namespace {
+
+Result<Bytes> get_once(const VaultCore& core, ObjectKind kind, const std::string& name) {
     SP_ASSIGN(const ByteCount size, core.store.size(name));
     constexpr auto extra = object_header_bytes + chunk::seal_overhead_bytes;
     if (size.raw() > sealed_object_bytes_max + extra) {
@@ -95,6 +97,12 @@ Result<Bytes> get_object(const VaultCore& core, ObjectKind kind, const std::stri
     }
     SP_ASSIGN(const Bytes sealed, core.store.get(name, ByteOffset{0}, size));
     return open_object(core, kind, name, sealed);
+}
+
+}  // namespace
+
+Result<Bytes> get_object(const VaultCore& core, ObjectKind kind, const std::string& name) {
+    return read_proven(core.store, name, [&] { return get_once(core, kind, name); });
 }
 
 }  // namespace stillpoint::vault

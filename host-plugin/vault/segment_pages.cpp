@@ -62,6 +62,11 @@ tl::unexpected<Error> SegmentPages::damaged(const std::string& what) const {
 
 Result<SegmentPages> SegmentPages::open(const VaultCore& core, const std::string& name,
                                         ByteCount object_bytes) {
+    return read_proven(core.store, name, [&] { return open_once(core, name, object_bytes); });
+}
+
+Result<SegmentPages> SegmentPages::open_once(const VaultCore& core, const std::string& name,
+                                             ByteCount object_bytes) {
     constexpr std::uint64_t head_bytes = object_header_bytes + index_page_bytes;
     if (object_bytes.raw() < head_bytes) {
         return fail(
@@ -104,9 +109,11 @@ Result<Bytes> SegmentPages::unseal(std::uint64_t first, ByteView sealed) const {
 
 Result<Bytes> SegmentPages::read(std::uint64_t first, std::uint64_t count) const {
     const ByteOffset from{object_header_bytes + first * index_page_bytes};
-    const auto sealed = core_.store.get(name_, from, ByteCount{count * index_page_bytes});
-    if (!sealed) return fail(segment_error(name_, sealed.error()));
-    return unseal(first, *sealed);
+    return read_proven(core_.store, name_, [&]() -> Result<Bytes> {
+        const auto sealed = core_.store.get(name_, from, ByteCount{count * index_page_bytes});
+        if (!sealed) return fail(segment_error(name_, sealed.error()));
+        return unseal(first, *sealed);
+    });
 }
 
 }  // namespace stillpoint::vault

@@ -28,6 +28,8 @@ public:
 private:
     SegmentPages(const VaultCore& core, const std::string& name, const Salt& salt);
     [[nodiscard]] Result<Bytes> unseal(std::uint64_t first, ByteView sealed) const;
+    static Result<SegmentPages> open_once(const VaultCore& core, const std::string& name,
+                                          ByteCount object_bytes);
     [[nodiscard]] Status take_summary(ByteView sealed, ByteCount object_bytes);
 
     const VaultCore& core_;

@@ -11,6 +11,7 @@
 #include "env/cancel.hpp"
 #include "env/clock.hpp"
 #include "vault/block_store.hpp"
+#include "vault/disk_cache.hpp"
 #include "vault/s3/s3_config.hpp"
 #include "vault/upkeep.hpp"
 
@@ -241,6 +242,7 @@ struct StoreOptions {
     StoreWatch watch;
     HangingFiles hanging = HangingFiles::wait;
     S3Config s3;
+    std::optional<DiskCache::Limits> cache;  // metadata of an object store, kept on this host
 };
 /// @param url file:///path, an absolute path, or s3://bucket/prefix (docs/stores.md). An object
 ///        store keeps to the watch always, files if the options say so.

@@ -51,8 +51,10 @@ class Gateway:
                         "aws:amz:us-east-1:s3", "--user", f"{KEY}:{SECRET}", "-H",
                         "x-amz-content-sha256: UNSIGNED-PAYLOAD", *arguments, self.url + path)
 
-    def make_bucket(self, name, policy=None):
-        self.request("PUT", f"/{name}")
+    def make_bucket(self, name, policy=None, *, lock=False):
+        """@param lock with object lock, and so with versions"""
+        header = ["-H", "x-amz-bucket-object-lock-enabled: true"] if lock else []
+        self.request("PUT", f"/{name}", *header)
         if policy is not None:
             self.request("PUT", f"/{name}?policy=", "--data-binary", policy)
 

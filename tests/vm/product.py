@@ -51,11 +51,12 @@ class Stillpoint:
         os.chmod(self.folder, 0o755)
         os.chmod(self.folder / "lib", 0o755)
         config = self.folder / "host.xml"
+        cache = "" if "<cache" in configuration else f'<cache dir="{self.folder}/cache"/>'
         config.write_text(f"""<host>
   <state dir="{self.folder}/lib"/>
   <run dir="{self.folder}/run"/>
   <guest freeze-budget="{FREEZE_BUDGET_SECONDS}s" greet-budget="{greet_seconds}s"
-         hooks-budget="{hooks_seconds}s"/>{configuration}
+         hooks-budget="{hooks_seconds}s"/>{configuration}{cache}
 </host>
 """)
         self.jobs = self.folder / "lib/jobs"

@@ -5,6 +5,7 @@
 """
 import json
 import os
+import pathlib
 import random
 import select
 import shutil
@@ -12,6 +13,9 @@ import subprocess
 import sys
 import unittest
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "bench"))
+# pylint: disable=wrong-import-position
+import delaying_proxy  # noqa: E402
 import gateway
 import images
 import lab
@@ -187,9 +191,71 @@ class Several(S3):
         path = self.image("web1", 8, seed=5)
         self.backup(path, writer)
         point = self.backup(path, writer)
-        self.assertEqual(writer.run("forget", point["point"], expect=1).error, "s3.denied")
+        refused = writer.run("forget", point["point"], expect=1)
+        self.assertEqual(refused.error, "s3.denied")
+        self.assertIn("docs/stores.md", refused.json["error"]["remedy"])
+        self.assertEqual(writer.run("vault", "check", self.url, "--read-data").status, 0)
         self.stillpoint.run("vault", "gc", self.url)
+        # Its claim stays, as it can remove nothing; so it comes last.
+        kept = GATEWAY.keys(self.bucket, "vaults/one/packs/")
+        writer.run("vault", "gc", self.url, expect=(0, 1))
+        self.assertEqual(GATEWAY.keys(self.bucket, "vaults/one/packs/"), kept)
+        self.assertEqual(self.stillpoint.run("vault", "gc", self.url, expect=1).error, "gc.running")
         self.assert_restores(point, path)
+        self.assert_clean()
+
+
+class ObjectLock(S3):
+    """What Ceph says of retentions; docs/stores.md."""
+
+    def test_versions_without_conditional_writes_are_refused(self):
+        # Ceph 16.2 takes a conditional put for unconditional where a bucket has versions, and a
+        # lock needs versions. gc could not rely on names there.
+        GATEWAY.make_bucket(self.bucket, lock=True)
+        refused = self.stillpoint.run("vault", "init", self.url + "?lock=1d", "--encryption",
+                                      "none", expect=1)
+        self.assertEqual(refused.error, "vault.store_unsafe")
+
+    def test_a_bucket_without_lock_is_refused(self):
+        GATEWAY.make_bucket(self.bucket)
+        refused = self.stillpoint.run("vault", "init", self.url + "?lock=1d", "--encryption",
+                                      "none", expect=1)
+        self.assertEqual(refused.error, "s3.no_lock")
+
+
+class Cache(S3):
+    def test_a_second_look_asks_for_little(self):
+        self.init()
+        path = self.image("web1", 16, seed=8)
+        with delaying_proxy.DelayingProxy(gateway.PORT, 0) as proxy:
+            near = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy.port}"}
+
+            def asked(stillpoint, *words):
+                before = len(proxy.requests)
+                answer = stillpoint.run(*words, expect=(0, 3))
+                return answer.json, len(proxy.requests) - before
+
+            without = self.product(configuration='<cache size="none"/>', **near)
+            plain = [asked(without, "backup", *self.access(path))[0]["point"] for _ in range(6)]
+            points, many = asked(without, "points")
+            cached = self.product(**near)
+            self.assertEqual(asked(cached, "points")[0], points)
+            again, few = asked(cached, "points")
+            self.assertEqual(again, points)
+            self.assertLess(few, many / 2)
+            folder = cached.folder / "cache"
+            pieces = [piece for piece in folder.rglob("*") if piece.is_file()]
+            self.assertGreaterEqual(len(pieces), len(plain))
+            for piece in pieces:  # rubbish costs a second look, and nothing else
+                piece.write_bytes(bytes(piece.stat().st_size))
+            self.assertEqual(asked(cached, "points")[0], points)
+            self.assertEqual(asked(cached, "points")[1], few)
+            self.stillpoint.run("forget", plain[0])
+            left, _ = asked(cached, "points")
+            self.assertEqual([point["point"] for point in left["points"]], plain[1:])
+            shutil.rmtree(folder)
+            last, _ = asked(cached, "backup", *self.access(path))
+        self.assert_restores(last, path)
         self.assert_clean()
 
 

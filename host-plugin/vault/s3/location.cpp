@@ -4,6 +4,7 @@
 #include <map>
 
 #include "vault/object_names.hpp"
+#include "vault/s3/answer.hpp"
 
 namespace stillpoint::vault::s3 {
 namespace {
@@ -63,14 +64,17 @@ bool legal_region(std::string_view region) {
 }
 
 Result<std::map<std::string, std::string>> read_query(std::string_view query) {
-    std::map<std::string, std::string> values{{"endpoint", ""}, {"region", ""}, {"addressing", ""}};
+    std::map<std::string, std::string> values{
+        {"endpoint", ""}, {"region", ""}, {"addressing", ""}, {"lock", ""}, {"lock-mode", ""}};
     while (!query.empty()) {
         const std::string_view pair = query.substr(0, query.find('&'));
         query.remove_prefix(std::min(pair.size() + 1, query.size()));
         const std::size_t equals = pair.find('=');
         const auto found = values.find(std::string(pair.substr(0, equals)));
         if (equals == std::string_view::npos || found == values.end() || !found->second.empty()) {
-            return bad("takes endpoint=, region= and addressing= after the '?', each once");
+            return bad(
+                "takes endpoint=, region=, addressing=, lock= and lock-mode= after the '?', each "
+                "once");
         }
         found->second = pair.substr(equals + 1);
     }
@@ -100,6 +104,21 @@ Status settle_endpoint(Location& location, const std::string& given,
     if (addressing == "virtual") location.addressing = Addressing::virtual_host;
     if (addressing.empty() || addressing == "path" || addressing == "virtual") return {};
     return bad("or the configuration has an addressing that is neither path nor virtual");
+}
+
+Status settle_lock(Retention& lock, const std::string& days, const std::string& mode) {
+    if (!days.empty()) {
+        const auto number = days.ends_with('d') ? parse_number(days.substr(0, days.size() - 1))
+                                                : std::optional<std::uint64_t>{};
+        if (!number || *number == 0 || *number > lock_days_max) {
+            return bad("has a lock that is not 1d to 36500d");
+        }
+        lock.days = static_cast<unsigned>(*number);
+    }
+    if (mode == "governance") lock.mode = LockMode::governance;
+    if (mode == "compliance") lock.mode = LockMode::compliance;
+    if (mode.empty() || mode == "governance" || mode == "compliance") return {};
+    return bad("has a lock-mode that is neither governance nor compliance");
 }
 
 }  // namespace
@@ -141,6 +160,8 @@ Result<Location> locate(const std::string& url, const S3Config& config,
                                 environment("AWS_DEFAULT_REGION"), config.region, "us-east-1"});
     if (!legal_region(location.region)) return bad("or the configuration names no possible region");
     location.ca_file = first_of({environment("AWS_CA_BUNDLE"), config.ca_file});
+    location.lock = {config.lock_days, config.lock_mode};
+    SP_TRY(settle_lock(location.lock, query.at("lock"), query.at("lock-mode")));
     SP_TRY(settle_endpoint(location,
                            first_of({query.at("endpoint"), environment("AWS_ENDPOINT_URL_S3"),
                                      environment("AWS_ENDPOINT_URL"), config.endpoint}),

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "base/result.hpp"
-#include "vault/s3/s3_config.hpp"
+#include "vault/s3/retention.hpp"
 
 namespace stillpoint::vault::s3 {
 
@@ -21,6 +21,7 @@ struct Location {
     std::string region;
     Addressing addressing = Addressing::path;
     std::string ca_file;  // empty: the system's
+    Retention lock;
 
     /// Scheme, authority and path under which the keys begin.
     [[nodiscard]] std::string base_url() const;
@@ -31,7 +32,8 @@ struct Location {
 /// @return the value of an environment variable, empty when unset
 using Environment = std::function<std::string(const char* name)>;
 
-/// Reads s3://bucket/prefix?endpoint=URL&region=R&addressing=path|virtual. What the URL leaves out
+/// Reads s3://bucket/prefix?endpoint=URL&region=R&addressing=path|virtual&lock=30d&
+/// lock-mode=governance|compliance. What the URL leaves out
 /// comes from AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, AWS_REGION, AWS_DEFAULT_REGION and
 /// AWS_CA_BUNDLE, then from `config`, then it is AWS.
 /// @errors invalid, id "s3.url": the text never repeats what may be a secret

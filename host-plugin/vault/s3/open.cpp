@@ -30,7 +30,7 @@ Result<std::unique_ptr<BlockStore>> open_s3_store(const std::string& url, const 
     parts.pause = [cancel](env::Nanoseconds time) { return env::pause(time, cancel); };
     auto client = std::make_unique<Client>(location.describe(), std::move(parts),
                                            Patience{.stall_max = stall_max}, system_clock());
-    return std::make_unique<S3Store>(location, std::move(client));
+    return std::make_unique<S3Store>(location, std::move(client), system_clock());
 }
 
 }  // namespace stillpoint::vault::s3

@@ -41,15 +41,25 @@ Status S3Store::put(const std::string& name, ByteView bytes) {
     }
     // Tells our own object from another's when an answer got lost on its way.
     const std::string mark = env::random_hex(16);
+    std::vector<std::string> headers = lock_.headers(name, bytes, clock_.wall());
+    headers.insert(headers.end(), {"if-none-match: *", mark_header + (": " + mark)});
     const HttpRequest request{.method = "PUT",
                               .key = name,
-                              .headers = {"if-none-match: *", mark_header + (": " + mark)},
+                              .headers = std::move(headers),
                               .body = bytes,
                               .answer_max = ByteCount{page_bytes_max}};
-    SP_ASSIGN(const HttpAnswer answer, client_->call(request, "put " + name));
-    if (answer.said_yes()) return {};
-    if (answer.status == 412) return settle_taken(name, mark);
-    return unexpected("put " + name, answer);
+    const auto answer = client_->call(request, "put " + name);
+    if (!answer && answer.error().id == "s3.failed" && lock_.days > 0) {
+        return fail(Errc::refused, "s3.no_lock",
+                    answer.error().text + "; the put asked for a lock of " +
+                        std::to_string(lock_.days) + " days",
+                    "make the bucket with object lock, which cannot be added everywhere, or leave "
+                    "lock= out");
+    }
+    if (!answer) return fail(answer.error());
+    if (answer->said_yes()) return {};
+    if (answer->status == 412) return settle_taken(name, mark);
+    return unexpected("put " + name, *answer);
 }
 
 Status S3Store::settle_taken(const std::string& name, const std::string& mark) {

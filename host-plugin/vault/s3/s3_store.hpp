@@ -14,8 +14,13 @@ namespace stillpoint::vault::s3 {
 class S3Store final : public BlockStore {
 public:
     /// @param location for names in errors and the prefix of lists
-    S3Store(const Location& location, std::unique_ptr<Client> client)
-        : prefix_(location.prefix), name_(location.describe()), client_(std::move(client)) {}
+    /// @param clock tells until when objects are locked; outlives the store
+    S3Store(const Location& location, std::unique_ptr<Client> client, const env::Clock& clock)
+        : prefix_(location.prefix),
+          name_(location.describe()),
+          lock_(location.lock),
+          clock_(clock),
+          client_(std::move(client)) {}
 
     Status put(const std::string& name, ByteView bytes) override;
     Result<Bytes> get(const std::string& name, ByteOffset at, ByteCount length) override;
@@ -33,6 +38,8 @@ private:
 
     const std::string prefix_;
     const std::string name_;
+    const Retention lock_;
+    const env::Clock& clock_;
     const std::unique_ptr<Client> client_;
 };
 

@@ -84,10 +84,13 @@ TEST_CASE("abi/config: limits, for all VMs and for one") {
 TEST_CASE("abi/config: object stores") {
     const auto config = parse_host_config(
         "<host><s3 endpoint=\"https://h\" region=\"r\" addressing=\"virtual\" ca=\"/ca\"/>"
-        "<s3 credentials=\"/c\" credentials-command=\"print it\"/></host>",
+        "<s3 credentials=\"/c\" credentials-command=\"print it\" lock=\"30d\" "
+        "lock-mode=\"compliance\"/></host>",
         "host.xml");
     REQUIRE(config);
     CHECK(config->s3.endpoint == "https://h");
+    CHECK(config->s3.lock_days == 30);
+    CHECK(config->s3.lock_mode == vault::LockMode::compliance);
     CHECK(config->s3.region == "r");
     CHECK(config->s3.addressing == "virtual");
     CHECK(config->s3.ca_file == "/ca");

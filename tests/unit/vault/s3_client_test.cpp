@@ -1,6 +1,7 @@
 // Retries and refusals, with an HTTP that says what the test wants and a clock that never waits.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <deque>
 
 #include "support/fake_clock.hpp"
@@ -49,7 +50,7 @@ public:
 };
 
 struct Fixture {
-    explicit Fixture(std::deque<Result<HttpAnswer>> script) {
+    explicit Fixture(std::deque<Result<HttpAnswer>> script, const Retention& lock = {}) {
         auto owned = std::make_unique<ScriptedHttp>();
         http = owned.get();
         http->script = std::move(script);
@@ -70,9 +71,10 @@ struct Fixture {
         };
         parts.random = [] { return std::uint64_t{77}; };
         store =
-            std::make_unique<S3Store>(Location{.bucket = "bkt", .prefix = "v/"},
+            std::make_unique<S3Store>(Location{.bucket = "bkt", .prefix = "v/", .lock = lock},
                                       std::make_unique<Client>("s3://bkt/v", std::move(parts),
-                                                               Patience{.stall_max = 600s}, clock));
+                                                               Patience{.stall_max = 600s}, clock),
+                                      clock);
     }
     test::FakeClock clock;
     S3Config config;
@@ -254,4 +256,42 @@ TEST_CASE("vault/s3: lists go on page by page, and one that turns in circles end
     CHECK(f.http->seen[1].query == "continuation-token=t%2F1&list-type=2&prefix=v%2Fpacks%2F");
     Fixture circle{{page("packs/b", "t")}};
     CHECK(circle.store->list("packs/").error().id == "s3.protocol");
+}
+
+TEST_CASE("vault/s3: a retention goes with what data depends on, and with nothing else") {
+    Fixture f{{answer_of(200)}, {.days = 30, .mode = LockMode::compliance}};
+    const std::string until = "x-amz-object-lock-retain-until-date: " +
+                              env::rfc3339(f.clock.wall() + std::chrono::days{30});
+    for (const char* name :
+         {"config", "keys/00", "packs/ab/cd", "index/01", "points/02", "copies/02"}) {
+        CAPTURE(name);
+        REQUIRE(f.store->put(name, as_bytes("abc")));
+        const auto& said = f.http->seen.back().headers;
+        CHECK(std::ranges::count(said, "x-amz-object-lock-mode: COMPLIANCE") == 1);
+        CHECK(std::ranges::count(said, until) == 1);
+        CHECK(std::ranges::count(said,
+                                 "x-amz-checksum-sha256: "
+                                 "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=") == 1);
+    }
+    for (const char* name :
+         {"runs/03.0", "condemned/04", "waits/04", "forgotten/02", "recovered/02", "probe/05"}) {
+        CAPTURE(name);
+        REQUIRE(f.store->put(name, as_bytes("abc")));
+        CHECK(f.http->seen.back().headers.size() == 2);
+    }
+}
+
+TEST_CASE("vault/s3: a bucket without object lock is named as such") {
+    Fixture f{{answer_of(400, "InvalidRequest")}, {.days = 1}};
+    CHECK(f.store->put("packs/ab/cd", as_bytes("x")).error().id == "s3.no_lock");
+    Fixture without{{answer_of(400, "InvalidRequest")}};
+    CHECK(without.store->put("packs/ab/cd", as_bytes("x")).error().id == "s3.failed");
+}
+
+TEST_CASE("vault/s3: base 64") {
+    CHECK(base64({}).empty());
+    CHECK(base64(as_bytes("f")) == "Zg==");
+    CHECK(base64(as_bytes("ab")) == "YWI=");
+    CHECK(base64(as_bytes("foo")) == "Zm9v");
+    CHECK(base64(as_bytes("foobar")) == "Zm9vYmFy");
 }

@@ -61,13 +61,38 @@ TEST_CASE("vault/s3: the URL goes before the environment, the environment before
     CHECK(both.region == "r-url");
 }
 
+TEST_CASE("vault/s3: a lock from the URL, else from host.xml") {
+    const S3Config config{.lock_days = 7, .lock_mode = LockMode::compliance};
+    CHECK(located("s3://bkt").lock.days == 0);
+    CHECK(located("s3://bkt", config).lock.days == 7);
+    CHECK(located("s3://bkt", config).lock.mode == LockMode::compliance);
+    const Location own = located("s3://bkt?lock=30d&lock-mode=governance", config);
+    CHECK(own.lock.days == 30);
+    CHECK(own.lock.mode == LockMode::governance);
+}
+
 TEST_CASE("vault/s3: what is no URL of a vault is refused, and never repeated") {
-    for (const char* url :
-         {"s3://", "s3://ab", "s3://BUCKET/x", "s3://bkt/../x", "s3://bkt/a//b", "s3://bkt/a b",
-          "s3://KEY:hunter2@bkt/x", "s3://bkt/x?secret=hunter2", "s3://bkt?endpoint=ftp://h",
-          "s3://bkt?endpoint=http://user:hunter2@h", "s3://bkt?endpoint=http://h/path",
-          "s3://bkt?region=a/b", "s3://bkt?addressing=both", "s3://bkt?region=a&region=b",
-          "s3://bkt?region", "s3://bkt-", "s3://bkt\n/x"}) {
+    for (const char* url : {"s3://",
+                            "s3://ab",
+                            "s3://BUCKET/x",
+                            "s3://bkt/../x",
+                            "s3://bkt/a//b",
+                            "s3://bkt/a b",
+                            "s3://KEY:hunter2@bkt/x",
+                            "s3://bkt/x?secret=hunter2",
+                            "s3://bkt?endpoint=ftp://h",
+                            "s3://bkt?endpoint=http://user:hunter2@h",
+                            "s3://bkt?endpoint=http://h/path",
+                            "s3://bkt?region=a/b",
+                            "s3://bkt?addressing=both",
+                            "s3://bkt?region=a&region=b",
+                            "s3://bkt?lock=0d",
+                            "s3://bkt?lock=30",
+                            "s3://bkt?lock=36501d",
+                            "s3://bkt?lock-mode=soft",
+                            "s3://bkt?region",
+                            "s3://bkt-",
+                            "s3://bkt\n/x"}) {
         CAPTURE(url);
         const auto refused = locate(url, {}, environment());
         REQUIRE_FALSE(refused);
