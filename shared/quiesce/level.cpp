@@ -38,8 +38,11 @@ Cap cap_of_applications(const LevelInput& input) {
     for (const Evidence& e : input.prepared->evidence) {
         if (!is_application_evidence(e) || e.excluded) continue;
         if (!e.quiesced) {
+            const bool writer = e.kind == EvidenceKind::writer;
             return {Level::filesystem,
-                    Warning{"hook.failed", "the application was not quiesced: " + named(e)}};
+                    writer
+                        ? Warning{"writer.failed", "the writer failed: " + named(e)}
+                        : Warning{"hook.failed", "the application was not quiesced: " + named(e)}};
         }
         any = true;
     }
@@ -73,6 +76,47 @@ Cap cap_of_hooks_alone(const LevelInput& input) {
                                   "nothing shows that the hooks held until after the snapshot"}};
 }
 
+/// A writer that was ready before the snapshot is quiesced only if it says after the thaw that it
+/// was: silence is no evidence.
+Cap cap_of_writers(const LevelInput& input) {
+    if (!input.prepared || !input.thawed) return {};
+    const auto& after = input.thawed->evidence;
+    for (const Evidence& before : input.prepared->evidence) {
+        if (before.kind != EvidenceKind::writer || before.excluded) continue;
+        const auto same = [&](const Evidence& e) {
+            return e.kind == EvidenceKind::writer && e.name == before.name;
+        };
+        const auto failed = std::find_if(after.begin(), after.end(),
+                                         [&](const Evidence& e) { return same(e) && !e.quiesced; });
+        if (failed != after.end()) {
+            return {Level::filesystem,
+                    Warning{"writer.failed", "the writer failed: " + named(*failed)}};
+        }
+        if (std::none_of(after.begin(), after.end(), same)) {
+            return {Level::filesystem,
+                    Warning{"writer.silent",
+                            "the writer said nothing after the snapshot: " + before.name}};
+        }
+    }
+    return {};
+}
+
+/// What the writers said last is what the point keeps.
+Evidence last_word(const LevelInput& input, const Evidence& before) {
+    if (before.kind != EvidenceKind::writer || before.excluded) return before;
+    Evidence last = before;
+    bool heard = false;
+    if (input.thawed) {
+        for (const Evidence& e : input.thawed->evidence) {
+            if (e.kind != EvidenceKind::writer || e.name != before.name) continue;
+            if (!heard || !e.quiesced) last = e;
+            heard = true;
+        }
+    }
+    if (!heard) last.quiesced = false;
+    return last;
+}
+
 bool hooks_suffice(const LevelInput& input, const Cap& applications) {
     return applications.level == Level::application && input.prepared &&
            !input.prepared->freeze_needed && !input.frozen;
@@ -99,7 +143,7 @@ void add_applications(LevelResult& result, const LevelInput& input) {
     if (!input.prepared) return;
     for (const Evidence& e : input.prepared->evidence) {
         if (!is_application_evidence(e)) continue;
-        result.evidence.push_back(e);
+        result.evidence.push_back(last_word(input, e));
         if (e.excluded) result.uncovered.push_back(e.name);
     }
 }
@@ -138,6 +182,7 @@ LevelResult compute_level(const LevelInput& input) {
     Cap applications = cap_of_applications(input);
     const bool success = applications.level == Level::application;
     if (success) applications = cap_of_lost_hooks(input);
+    if (applications.level == Level::application) applications = cap_of_writers(input);
     apply(result, applications);
     add_applications(result, input);
     if (hooks_suffice(input, applications)) {

@@ -79,6 +79,19 @@ struct Finish {
     }
 };
 
+/// After Finish, perhaps hours later and in another session: the recovery point is durable, or
+/// never will be. Only for a guest whose Welcome has the feature "complete"; answered by Completed.
+struct Complete {
+    static constexpr std::string_view kind = "Complete";
+    std::string job_id;
+    bool success = false;
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("job_id", s.job_id);
+        v("success", s.success);
+    }
+};
+
 /// Ends whatever is under way: thaws, runs the post or abort hook; answered by Finished.
 struct Cancel {
     static constexpr std::string_view kind = "Cancel";
@@ -203,6 +216,17 @@ struct Finished {
     }
 };
 
+struct Completed {
+    static constexpr std::string_view kind = "Completed";
+    std::string job_id;
+    std::vector<Evidence> evidence;  // writers that failed at the very end
+    template <class V, class S>
+    static void fields(V& v, S& s) {
+        v("job_id", s.job_id);
+        v("evidence", s.evidence);
+    }
+};
+
 struct Pong {
     static constexpr std::string_view kind = "Pong";
     std::uint32_t number = 0;
@@ -248,9 +272,9 @@ struct Unknown {
     }
 };
 
-using Message =
-    std::variant<Unknown, Hello, Prepare, Freeze, Thaw, Finish, Cancel, Ping, Welcome, Prepared,
-                 Frozen, Thawed, Finished, Pong, Log, Failure, Doctor, Diagnosis>;
+using Message = std::variant<Unknown, Hello, Prepare, Freeze, Thaw, Finish, Cancel, Ping, Welcome,
+                             Prepared, Frozen, Thawed, Finished, Pong, Log, Failure, Doctor,
+                             Diagnosis, Complete, Completed>;
 
 /// CBOR of {"kind": …, "body": {…}}; at most limits::frame_bytes_max.
 [[nodiscard]] Bytes encode_message(const Message& message);

@@ -59,6 +59,8 @@ std::vector<Message> sample_messages() {
             {{"/mnt/données", "xfs", "254:17", 1, true, 3'000'000, 55'000'000, 100'000, "note"}},
             {{"doctor.listener", "warning", "/mnt/données", "scanner decides about opens",
               "exclude it"}}},
+        Complete{"0192f0c4a7b87d1e8f3a5b6c7d8e9f00", true},
+        Completed{"0192f0c4a7b87d1e8f3a5b6c7d8e9f00", hooks()},
     };
 }
 
