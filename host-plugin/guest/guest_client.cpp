@@ -54,6 +54,10 @@ public:
                                            const env::Deadline& deadline) override {
         return ask<serialization::Finished>(request, deadline, never_);
     }
+    Result<serialization::Completed> complete(const serialization::Complete& request,
+                                              const env::Deadline& deadline) override {
+        return ask<serialization::Completed>(request, deadline, never_);
+    }
     Result<serialization::Diagnosis> doctor(const serialization::Doctor& request,
                                             const env::Deadline& deadline) override {
         return ask<serialization::Diagnosis>(request, deadline, cancel_);
@@ -150,6 +154,7 @@ Result<bool> ExtensionClient::await_welcome(WaitBudget& budget, const env::Deadl
 Status ExtensionClient::greet(const std::string& vm_uuid, const env::Deadline& deadline) {
     serialization::Hello hello;
     hello.vm_uuid = vm_uuid;
+    hello.features = {std::string(completes_feature)};
     WaitBudget budget;
     while (!deadline.passed()) {
         // Bytes sent before the guest opened its port can get lost, so the Hello is repeated.

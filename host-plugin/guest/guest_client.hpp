@@ -1,6 +1,7 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "env/cancel.hpp"
@@ -17,6 +18,9 @@ inline constexpr std::size_t guest_log_lines_max =
     256;  // of at most 1 KiB each; later ones are dropped
 inline constexpr env::Nanoseconds hello_interval = std::chrono::milliseconds{500};
 inline constexpr env::Nanoseconds cancel_budget = std::chrono::seconds{2};  // for Cancel's answer
+
+/// In Hello: this host sends Complete; in Welcome: this guest waits for it.
+inline constexpr std::string_view completes_feature = "complete";
 
 /// A conversation with the extension in one guest. @threads one at a time
 /// Every call: @errors timeout · cancelled · io (port closed) · corrupt, id "guest.protocol" ·
@@ -37,6 +41,13 @@ public:
                                                const env::Deadline& deadline) = 0;
     virtual Result<serialization::Finished> finish(const serialization::Finish& request,
                                                    const env::Deadline& deadline) = 0;
+    /// Tells a guest whose Welcome has the feature "complete" whether the point is durable; in a
+    /// session of its own, after the one that took the snapshot.
+    virtual Result<serialization::Completed> complete(const serialization::Complete& request,
+                                                      const env::Deadline& deadline) {
+        static_cast<void>(deadline);
+        return serialization::Completed{request.job_id, {}};
+    }
     /// Ends whatever is under way in the guest, as well as it can.
     virtual void cancel(const std::string& reason) noexcept = 0;
     /// One round trip. @return nanoseconds

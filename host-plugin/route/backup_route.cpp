@@ -26,6 +26,7 @@ public:
         auto captured = capture(vm, *session);
         auto published = captured ? ship(*session) : Status{fail(captured.error())};
         if (!published) published = fail(session->snapshot().explain(published.error()));
+        tell_guest(vm, published);
         const auto outcome = published ? hypervisor::Snapshot::Outcome::published
                                        : hypervisor::Snapshot::Outcome::failed;
         const Status ended = session->end(outcome);
@@ -84,7 +85,17 @@ private:
         // backup mode. Their failure is an alert and does not lower the level.
         still.finish(times ? StillPoint::Outcome::success : StillPoint::Outcome::failure);
         if (!times) return fail(in_step("taking the snapshot", times.error()));
+        owes_complete_ = still.owes_complete();
         return record(vm, still.conversation(), *times);
+    }
+
+    void tell_guest(const hypervisor::VmInfo& vm, const Status& published) {
+        if (!owes_complete_) return;
+        const serialization::Complete word{point_.id, published.has_value()};
+        for (auto& alert : complete_guest(services_, options_.still_point, vm, word)) {
+            log(Severity::warning, alert.text);
+            document_.warnings.push_back(std::move(alert));
+        }
     }
 
     /// A hook whose failure is to be the backup's. The guest has undone what its hooks did.
@@ -250,6 +261,7 @@ private:
     std::unique_ptr<vault::Run> run_;
     PointDocument document_;
     TakenConfiguration configuration_;
+    bool owes_complete_ = false;
     std::optional<env::Nanoseconds> usual_write_;  // of the guest, before the snapshot
 };
 

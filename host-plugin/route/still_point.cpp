@@ -1,5 +1,7 @@
 #include "route/still_point.hpp"
 
+#include <algorithm>
+
 #include "env/random.hpp"
 
 namespace stillpoint::route {
@@ -56,9 +58,11 @@ void StillPoint::freeze() {
     if (!client_ || !conversation_.prepared || !conversation_.prepared->freeze_needed) return;
     conversation_.lease_id = env::random_hex(16);
     conversation_.freeze_sent = services_.clock.monotonic();
+    const bool writers = conversation_.welcome->os == "windows";
+    const env::Nanoseconds extra = writers ? options_.writers_budget : env::Nanoseconds::zero();
     auto frozen = client_->freeze(
         {.lease_id = conversation_.lease_id, .hold_budget_ns = options_.freeze_budget.count()},
-        within(options_.freeze_budget + options_.answer_margin));
+        within(options_.freeze_budget + options_.answer_margin + extra));
     if (!frozen) return give_up("freezing", frozen.error());
     conversation_.frozen_heard = services_.clock.monotonic();
     conversation_.frozen = std::move(*frozen);
@@ -87,6 +91,38 @@ void StillPoint::finish(Outcome outcome) {
         return;
     }
     conversation_.finished = std::move(*finished);
+}
+
+bool StillPoint::owes_complete() const {
+    return conversation_.finished && conversation_.frozen &&
+           std::ranges::count(conversation_.welcome->features, guest::completes_feature) > 0;
+}
+
+std::vector<serialization::Warning> complete_guest(const BackupServices& services,
+                                                   const StillPointOptions& options,
+                                                   const hypervisor::VmInfo& vm,
+                                                   const serialization::Complete& word) {
+    const auto within = [&](env::Nanoseconds budget) {
+        return env::Deadline{services.clock, budget};
+    };
+    const auto alert = [](const Error& error) {
+        return std::vector<serialization::Warning>{
+            {"guest.complete", "the guest was not told how the backup ended: " + error.text}};
+    };
+    const env::CancelToken never;
+    auto client =
+        services.connect_guest(vm.guest_channel, vm.uuid, within(options.greet_budget), never);
+    if (!client) return alert(client.error());
+    const auto completed =
+        (*client)->complete(word, within(options.hooks_budget + options.answer_margin));
+    if (!completed) return alert(completed.error());
+    std::vector<serialization::Warning> alerts;
+    for (const serialization::Evidence& writer : completed->evidence) {
+        alerts.push_back({"writer.end_failed",
+                          "the data is good, but the writer failed at the end: " + writer.name +
+                              " (" + writer.note + ")"});
+    }
+    return alerts;
 }
 
 }  // namespace stillpoint::route

@@ -16,6 +16,8 @@ struct StillPointOptions {
     env::Nanoseconds greet_budget = std::chrono::seconds{3};
     env::Nanoseconds hooks_budget = std::chrono::seconds{60};
     env::Nanoseconds freeze_budget = std::chrono::seconds{5};
+    // VSS's writers have a minute for their freeze, before anything is held.
+    env::Nanoseconds writers_budget = std::chrono::seconds{60};
     // The guest counts its own budgets; the host waits this much longer for the answer to travel.
     env::Nanoseconds answer_margin = std::chrono::seconds{5};
 };
@@ -54,6 +56,9 @@ public:
     enum class Outcome { success, failure };
     void finish(Outcome outcome);
 
+    /// Whether the guest now waits to hear that the data is safe: see complete_guest.
+    [[nodiscard]] bool owes_complete() const;
+
     [[nodiscard]] const Conversation& conversation() const { return conversation_; }
 
 private:
@@ -68,5 +73,11 @@ private:
     Conversation conversation_;
     bool owes_finish_ = false;
 };
+
+/// The second phase of the end: VSS's writers truncate their logs only when the point is durable.
+/// Goes through although the job was cancelled. @return what went wrong, as alerts
+[[nodiscard]] std::vector<serialization::Warning> complete_guest(
+    const BackupServices& services, const StillPointOptions& options, const hypervisor::VmInfo& vm,
+    const serialization::Complete& word);
 
 }  // namespace stillpoint::route
