@@ -40,7 +40,7 @@ fi
 rm -rf "$folder"
 work=$(mktemp -d "$cache/work.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$folder/headers" "$work/shim" "$work/pch"
+mkdir -p "$folder/headers" "$work/pch"
 
 # Header-only libraries by links: the compiler's own search path must not see /usr/include.
 for header in nlohmann tl doctest; do ln -s "/usr/include/$header" "$folder/headers/$header"; done
@@ -49,9 +49,10 @@ dpkg-source --no-check -x "$description" "$work/poco" >"$work/log" 2>&1 || {
     cat "$work/log" >&2
     exit 1
 }
-# Poco spells two system headers as Windows does, and a macro of one of them is in its way.
-echo '#include <winsock2.h>' >"$work/shim/Winsock2.h"
-printf '#pragma once\n#include <iphlpapi.h>\n#undef TIMESTAMP_REQUEST\n' >"$work/shim/Iphlpapi.h"
+# Poco spells two system headers as Windows does, also in what it installs; a macro of one of them is
+# in its way.
+echo '#include <winsock2.h>' >"$folder/headers/Winsock2.h"
+printf '#pragma once\n#include <iphlpapi.h>\n#undef TIMESTAMP_REQUEST\n' >"$folder/headers/Iphlpapi.h"
 cat >"$work/toolchain.cmake" <<TOOLCHAIN
 set(CMAKE_SYSTEM_NAME Windows)
 set(CMAKE_SYSTEM_PROCESSOR x86_64)
@@ -67,7 +68,7 @@ set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
 TOOLCHAIN
 
 # A precompiled header: a third of the time (measured: 168 against 543 seconds of one core).
-flags="-isystem $work/shim -D_WIN32_WINNT=0x0A00 -DWINVER=0x0A00 -ffunction-sections"
+flags="-isystem $folder/headers -D_WIN32_WINNT=0x0A00 -DWINVER=0x0A00 -ffunction-sections"
 flags="$flags -fdata-sections -fstack-protector-strong"
 printf '#include "%s"\n' Poco/Foundation.h >"$work/pch/poco_pch.h"
 printf '#include <%s>\n' string vector map set memory functional sstream iostream algorithm \

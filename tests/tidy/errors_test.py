@@ -18,7 +18,7 @@ WARNED = re.compile(r"\b(?:Warning|Check)\{\s*" + ID +
 SET = re.compile(r"\.id = " + ID)
 # Ids of a table, by the text they belong to: only their presence is compared.
 NAMED = re.compile(ID)
-FOLDERS = ("shared", "guest-linux", "host-plugin")
+FOLDERS = ("shared", "guest-linux", "guest-windows", "host-plugin")
 ROW = re.compile(r"^\| `([a-z0-9_.]+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.M)
 RETRY = {"yes", "later", "after repair", "no", "as the text", "–"}
 

@@ -1,0 +1,18 @@
+#pragma once
+#include "base/result.hpp"
+#include "vss/vss_session.hpp"
+
+namespace stillpoint::windows_guest::os {
+
+/// The volumes that have a place in the file tree and lie on fixed disks. One that VSS cannot hold
+/// still has a note that says why.
+[[nodiscard]] std::vector<GuestVolume> list_volumes();
+
+/// Writes a volume's cached data to its disk.
+/// @errors io, denied, id "volume.flush"
+[[nodiscard]] Status flush_volume(const GuestVolume& volume);
+
+/// "Windows 10.0.20348", as people compare it.
+[[nodiscard]] std::string windows_release();
+
+}  // namespace stillpoint::windows_guest::os

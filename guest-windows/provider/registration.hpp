@@ -1,0 +1,19 @@
+#pragma once
+#include "base/result.hpp"
+
+namespace stillpoint::windows_guest {
+
+/// What the extension changes in Windows beside its service, and takes back:
+///   HKLM\SOFTWARE\Classes\CLSID and AppID\{provider's class}: COM starts our service for it
+///   VSS's list of providers
+///   the start type of the service VSS: automatic; the old one is remembered in
+///   HKLM\SOFTWARE\Stillpoint\Guest, VssStartType. A disabled VSS stays disabled and is reported.
+/// Safe to run again: what is there already is put right.
+/// @threads one, in the multithreaded apartment
+/// @errors denied, io, id "vss.registration"; unsupported, id "vss.unavailable" or "vss.disabled"
+[[nodiscard]] Status register_provider();
+
+/// As above; goes on after a failure and reports the first.
+[[nodiscard]] Status unregister_provider();
+
+}  // namespace stillpoint::windows_guest

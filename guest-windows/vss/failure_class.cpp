@@ -1,0 +1,97 @@
+#include "vss/failure_class.hpp"
+
+#include <array>
+#include <utility>
+
+namespace stillpoint::windows_guest {
+namespace {
+
+constexpr std::string_view try_later = "the backup may be tried again in 10 minutes";
+constexpr std::string_view restart_services =
+    "restart the services EventSystem and VSS, or the machine";
+
+struct Entry {
+    Hresult code;
+    FailureClass meaning;
+};
+
+// clang-format off
+constexpr std::array entries{
+    Entry{vss::not_implemented,
+          {Again::never, false, "vss.unavailable", "this system has no VSS", {}}},
+    Entry{vss::library_missing,
+          {Again::never, false, "vss.unavailable", "this system has no VSS", {}}},
+    Entry{vss::class_not_registered,
+          {Again::never, false, "vss.unavailable", "VSS is not registered", "repair Windows"}},
+    Entry{vss::service_disabled,
+          {Again::never, false, "vss.disabled", "the service VSS is disabled",
+           "set its start type to automatic: sc config VSS start= auto"}},
+    Entry{vss::access_denied,
+          {Again::never, false, "vss.denied", "VSS does not allow this account to take backups",
+           "run the service as LocalSystem"}},
+    Entry{vss::bad_state, {Again::once, false, "vss.bad_state", "VSS is in another state", {}}},
+    Entry{vss::object_not_found,
+          {Again::once, false, "vss.volume_gone", "a volume vanished", {}}},
+    Entry{vss::provider_not_registered,
+          {Again::never, false, "vss.provider", "the snapshot provider is not registered",
+           "run stillpoint-guest.exe register-provider"}},
+    Entry{vss::provider_veto,
+          {Again::later, false, "vss.provider", "the snapshot provider refused", {}}},
+    Entry{vss::unexpected_provider_error,
+          {Again::later, false, "vss.provider", "the snapshot provider failed", {}}},
+    Entry{vss::volume_not_supported,
+          {Again::never, false, "vss.volume", "VSS cannot take a snapshot of a volume", {}}},
+    Entry{vss::volume_not_supported_by_provider,
+          {Again::never, false, "vss.provider", "the snapshot provider does not know the volume",
+           "run stillpoint-guest.exe register-provider"}},
+    Entry{vss::too_many_volumes,
+          {Again::never, false, "vss.volume", "more than 64 volumes", "exclude some"}},
+    Entry{vss::flush_writes_timeout,
+          {Again::later, false, "vss.busy_disks", "flushing the volumes took too long", try_later}},
+    Entry{vss::hold_writes_timeout,
+          {Again::later, false, "vss.busy_disks", "Windows held writes for longer than it can",
+           try_later}},
+    Entry{vss::unexpected_writer_error,
+          {Again::once, true, "vss.writers", "VSS lost touch with a writer", restart_services}},
+    Entry{vss::snapshot_set_in_progress,
+          {Again::soon, false, "vss.in_use", "another program takes a snapshot", try_later}},
+    Entry{vss::too_many_snapshots,
+          {Again::never, false, "vss.wrong_provider", "another provider took the snapshot", {}}},
+    Entry{vss::insufficient_storage,
+          {Again::never, false, "vss.wrong_provider", "another provider took the snapshot", {}}},
+    Entry{vss::writer_infrastructure,
+          {Again::once, true, "vss.writers", "VSS cannot reach its writers", restart_services}},
+    Entry{vss::writer_not_responding,
+          {Again::once, true, "vss.writers", "a writer does not answer", restart_services}},
+    Entry{vss::unsupported_context,
+          {Again::smaller, false, "vss.context", "this Windows knows no such snapshot", {}}},
+    Entry{vss::reboot_required,
+          {Again::never, false, "vss.reboot", "Windows has to be restarted first", "restart it"}},
+    Entry{vss::transaction_freeze_timeout,
+          {Again::smaller, false, "vss.transactions", "transactions could not be frozen", {}}},
+    Entry{vss::transaction_thaw_timeout,
+          {Again::smaller, false, "vss.transactions", "transactions could not be thawed", {}}},
+    Entry{vss::nested_volume_limit,
+          {Again::never, false, "vss.volume", "a volume lies in a disk image on another", {}}},
+    Entry{vss::cluster_timeout,
+          {Again::later, false, "vss.cluster", "the cluster did not answer", try_later}},
+    Entry{vss::cluster_error,
+          {Again::later, false, "vss.cluster", "the cluster failed", try_later}},
+    Entry{vss::async_pending,
+          {Again::later, false, "vss.unfinished", "VSS did not finish in time", try_later}},
+    Entry{vss::async_cancelled,
+          {Again::never, false, "vss.cancelled", "the snapshot was cancelled", {}}},
+};
+// clang-format on
+
+}  // namespace
+
+FailureClass classify(Hresult code) {
+    for (const Entry& entry : entries) {
+        if (entry.code == code) return entry.meaning;
+    }
+    const bool of_a_writer = (code & 0xfffffff0u) == 0x800423f0u;
+    return {Again::never, of_a_writer, "vss.failed", "VSS failed", {}};
+}
+
+}  // namespace stillpoint::windows_guest

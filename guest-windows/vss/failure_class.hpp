@@ -1,0 +1,29 @@
+#pragma once
+#include <string_view>
+
+#include "vss/vss_codes.hpp"
+
+/// What to do when a call of VSS fails: one table by its code (docs/windows.md, "When VSS fails").
+/// Pure.
+namespace stillpoint::windows_guest {
+
+enum class Again {
+    never,    // it will fail again
+    once,     // with a new object, once
+    soon,     // every few seconds until the job's budget ends: somebody else uses VSS
+    smaller,  // with the next smaller context of snapshots
+    later,    // by the host, in ten minutes
+};
+
+struct FailureClass {
+    Again again = Again::never;
+    bool writers_at_fault = false;  // without writers it may work: the next rung of the ladder
+    std::string_view id;            // dotted and stable, part of the protocol's Error
+    std::string_view text;          // what it means
+    std::string_view remedy;        // what an administrator does; may be empty
+};
+
+/// Total.
+[[nodiscard]] FailureClass classify(Hresult code);
+
+}  // namespace stillpoint::windows_guest

@@ -1,0 +1,79 @@
+#pragma once
+#include <mutex>
+#include <optional>
+
+#include "os/event.hpp"
+#include "vss/failure_class.hpp"
+#include "vss/vss_session.hpp"
+
+/// One backup's way through VSS: the ladder of attempts before the snapshot, the snapshot, the end.
+namespace stillpoint::windows_guest {
+
+struct PrepareOrder {
+    serialization::BackupType type = serialization::BackupType::full;
+    VssOptions::Writers writers = VssOptions::Writers::all;
+    std::vector<GuestVolume> volumes;
+    os::nanoseconds until{};  // no new attempt after it
+};
+
+/// What one attempt asks VSS for.
+struct Attempt {
+    VssOptions::Writers writers = VssOptions::Writers::all;
+    SnapshotContext context = SnapshotContext::transportable;
+    bool repeated = false;            // "once" was used up
+    os::nanoseconds pause_before{0};  // waited before it
+    friend bool operator==(const Attempt&, const Attempt&) = default;
+};
+inline constexpr os::nanoseconds retry_pause = std::chrono::seconds{5};
+
+/// The ladder, pure. @return empty: no further attempt makes sense
+[[nodiscard]] std::optional<Attempt> next_attempt(const Attempt& failed, Hresult code,
+                                                  os::nanoseconds left);
+
+struct PrepareReport {
+    bool ready = false;                             // a snapshot may be taken
+    std::vector<serialization::Evidence> evidence;  // per writer
+    Error problem;                                  // why it is not ready
+};
+struct SnapshotReport {
+    bool taken = false;
+    std::vector<serialization::Evidence> evidence;  // per writer
+    Error problem;                                  // why it was not taken
+};
+struct ConcludeReport {
+    std::vector<serialization::Evidence> evidence;  // writers that failed at the very end
+};
+
+/// The failure for people and for the protocol.
+[[nodiscard]] Error describe(const VssError& error);
+
+/// @threads one, but cancel: any
+class VssBackup {
+public:
+    VssBackup(OpenVss open, std::vector<std::string> excluded_writers)
+        : open_(std::move(open)), excluded_writers_(std::move(excluded_writers)) {}
+    /// Ends an earlier backup that is still open, then tries until one attempt is ready.
+    PrepareReport prepare(const PrepareOrder& order);
+    SnapshotReport snapshot();
+    /// @param success the backup's data is safe: the writers may truncate their logs
+    enum class Outcome { success, failure };
+    ConcludeReport conclude(Outcome outcome);
+    /// Makes what is under way end soon, without success.
+    void cancel() noexcept;
+    /// From here on an earlier cancel means nothing.
+    void rearm() noexcept { cancelled_.reset(); }
+
+private:
+    VssResult<PrepareReport> attempt(const PrepareOrder& order, const Attempt& attempt);
+    void end_session() noexcept;
+
+    OpenVss open_;
+    std::vector<std::string> excluded_writers_;
+    std::mutex lock_;  // of the pointer: cancel comes from another thread
+    std::shared_ptr<VssSession> session_;
+    bool with_writers_ = false;
+    bool snapshot_taken_ = false;
+    os::Event cancelled_;
+};
+
+}  // namespace stillpoint::windows_guest

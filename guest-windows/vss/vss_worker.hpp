@@ -1,0 +1,54 @@
+#pragma once
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <variant>
+
+#include "vss/vss_backup.hpp"
+
+namespace stillpoint::windows_guest {
+
+using WorkerReport = std::variant<PrepareReport, SnapshotReport, ConcludeReport>;
+
+/// The thread that owns the backup with VSS for its whole life: VSS is never called from another,
+/// nor from one of its own callbacks. Orders are carried out one after another; each is answered
+/// with one report.
+/// @threads orders: one; the reports come on the worker's thread
+class VssWorker {
+public:
+    struct Parts {
+        OpenVss open;
+        std::vector<std::string> excluded_writers;
+        std::function<void(WorkerReport)> deliver;
+        /// Entered on the thread before anything else, kept until it ends: COM's apartment.
+        std::function<std::shared_ptr<void>()> enter_thread = [] { return nullptr; };
+    };
+    explicit VssWorker(Parts parts);
+    VssWorker(const VssWorker&) = delete;
+    VssWorker& operator=(const VssWorker&) = delete;
+    /// Ends what is under way and joins.
+    ~VssWorker();
+
+    void prepare(PrepareOrder order);
+    void snapshot();
+    void conclude(VssBackup::Outcome outcome);
+    /// Makes prepare or snapshot under way end soon; orders that follow are not touched.
+    void cancel() noexcept { backup_.cancel(); }
+
+private:
+    using Order = std::function<WorkerReport()>;
+    void run();
+    void push(Order order);
+
+    Parts parts_;
+    VssBackup backup_;
+    std::mutex lock_;
+    std::condition_variable changed_;
+    std::deque<Order> orders_;
+    bool ending_ = false;
+    std::thread thread_;
+};
+
+}  // namespace stillpoint::windows_guest
