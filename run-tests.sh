@@ -87,7 +87,7 @@ say 'gcc: build'
 memory_suites=(unit contract property golden fault)
 fast_suites=(unit contract property golden tidy docs)
 normal_suites=("${fast_suites[@]}" fuzz fault sim peers vm)
-windows_suites=(unit golden)
+windows_suites=(unit golden wine)
 gcc_suites=("${normal_suites[@]}")
 [ "$length" != fast ] || gcc_suites=("${fast_suites[@]}")
 gcc_build=(ninja -C build)

@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""What the shipped program needs and how it is hardened, read from its headers.
+
+    check_program.py STILLPOINT-GUEST.EXE VERSION
+"""
+import pathlib
+import re
+import subprocess
+import sys
+import unittest
+
+PROGRAM = VERSION = None
+
+# Every Windows has them since long; no Visual C++ runtime, nothing of the compiler's.
+SYSTEM = {"ADVAPI32.DLL", "IPHLPAPI.DLL", "KERNEL32.DLL", "MSVCRT.DLL", "OLE32.DLL", "OLEAUT32.DLL",
+          "WS2_32.DLL"}
+HARDENING = ["HIGH_ENTROPY_VA", "DYNAMIC_BASE", "NX_COMPAT"]
+BYTES_MAX = 4 << 20
+
+
+class Program(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        done = subprocess.run(["x86_64-w64-mingw32-objdump", "-p", PROGRAM], check=True,
+                              capture_output=True, text=True)
+        cls.headers = done.stdout
+        cls.bytes = pathlib.Path(PROGRAM).read_bytes()
+
+    def test_it_imports_nothing_but_the_system(self):
+        imported = {name.upper() for name in re.findall(r"DLL Name: (\S+)", self.headers)}
+        self.assertEqual(sorted(imported - SYSTEM), [])
+        # It must start where VSS is broken, and load VSS from the system's folder alone.
+        self.assertNotIn("VSSAPI.DLL", imported)
+        print("imports:", *sorted(imported))
+
+    def test_it_is_hardened(self):
+        for flag in HARDENING:
+            self.assertIn(flag, self.headers)
+        self.assertIn(b"__stack_chk_fail", self.bytes + self.symbols())
+
+    def symbols(self):
+        """Of the program before it is stripped there is nothing left: what is checked is whether
+        the library it is made of was compiled with the protector."""
+        library = pathlib.Path(PROGRAM).parent / "libsp_guest_windows.a"
+        return subprocess.run(["x86_64-w64-mingw32-nm", library], capture_output=True,
+                              check=False).stdout
+
+    def test_equal_sources_are_equal_bytes(self):
+        stamp = re.search(r"Time/Date\s+(.*)", self.headers)[1]
+        self.assertRegex(stamp, "1970")
+
+    def test_it_says_which_version_it_is(self):
+        self.assertIn(VERSION.encode("utf-16-le"), self.bytes)
+        self.assertIn("Stillpoint guest extension".encode("utf-16-le"), self.bytes)
+
+    def test_it_is_small(self):
+        print("bytes:", len(self.bytes))
+        self.assertLess(len(self.bytes), BYTES_MAX)
+
+
+if __name__ == "__main__":
+    PROGRAM, VERSION = sys.argv[1:3]
+    unittest.main(argv=sys.argv[:1], verbosity=2)

@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""The Windows extension end to end: the shipped program under Wine, the host's real plugin, a real
+QEMU disk; VSS is played by a double.
+
+    test_backup.py [Backups]
+"""
+import re
+import shutil
+import unittest
+
+import windows_guest
+from windows_guest import WindowsGuest, lab
+
+import images
+import machine
+import plain_qemu
+import product
+
+WRITERS = ["Registry Writer", "SqlServerWriter", "System Writer"]
+NAMED = "".join(f'writer "{name}"\n' for name in WRITERS[::2])
+
+
+class Backups(unittest.TestCase):
+    def setUp(self):
+        windows_guest.install_double()
+        self.place = lab.Lab()
+        self.place.__enter__()
+        self.addCleanup(self.place.__exit__)
+        self.relay = windows_guest.Relay(self.place)
+        folder = self.place.vm_folder("images")
+        disk = folder / "disk.qcow2"
+        images.must("qemu-img", "create", "-q", "-f", "qcow2", disk, "16M")
+        lab.qemu_owns(disk)
+        self.vm = plain_qemu.PlainQemu(self.place, "windows", [machine.Disk("vda", disk)])
+        self.vm.guest_port, self.vm.guest_socket = True, self.relay.path
+        self.vm.io("vda", "write -P 1 1M 1M")
+        self.vm.qmp("cont")  # nobody asks a guest that does not run
+        self.host = product.Stillpoint(self.place, greet_seconds=30)
+        self.host.init()
+
+    def backup(self, *arguments, expect=(0, 3)):
+        return self.host.backup(product.access_of(self.vm), *arguments, expect=expect)
+
+    def start(self, script="", **options):
+        guest = WindowsGuest(self.place, script, **options)
+        self.addCleanup(guest.end)
+        return guest
+
+    def writers_of(self, point):
+        return {e["name"]: e for e in point["evidence"] if e["kind"] == "writer"}
+
+    def test_three_writers_are_application(self):
+        guest = self.start()
+        point = self.backup()
+        self.assertEqual(point["level"], "application", f"{point}\n{guest.log()}")
+        writers = self.writers_of(point)
+        self.assertEqual(sorted(writers), WRITERS)
+        self.assertTrue(all(writer["quiesced"] for writer in writers.values()), writers)
+        self.assertTrue(any(e["kind"] == "filesystem" and e["name"] == "C:\\" and e["quiesced"]
+                            for e in point["evidence"]), point["evidence"])
+        self.assertLess(point["frozen_ms"], 5000)
+        calls = guest.calls()
+        self.assertIn("SetBackupState components=1 type=full", calls)
+        self.assertEqual([call for call in calls if "ORDER" in call], [])
+        # The second phase: the writers hear of success after the point is durable, once.
+        self.assertEqual(calls.count("BackupComplete"), 1, calls)
+        self.assertEqual(calls.count("SetBackupSucceeded SqlServerWriter"), 1)
+        self.host.run("restore", point["point"], "--to", self.place.folder / "out")
+
+        # The other type, by the host's request.
+        self.backup("--type", "copy")
+        self.assertIn("SetBackupState components=1 type=copy", guest.calls())
+
+    def test_a_writer_that_fails_in_its_freeze_is_named(self):
+        guest = self.start(NAMED + 'writer "SqlServerWriter" DoSnapshotSet=9,0x800423f4\n')
+        point = self.backup()
+        self.assertEqual(point["level"], "filesystem", f"{point}\n{guest.log()}")
+        sql = self.writers_of(point)["SqlServerWriter"]
+        self.assertFalse(sql["quiesced"])
+        self.assertRegex(sql["note"], "FAILED_AT_FREEZE, VSS_E_WRITERERROR_NONRETRYABLE "
+                                      "0x800423f4.*SQLWriter")
+        self.assertIn("writer.failed", [warning["code"] for warning in point["warnings"]])
+
+    def test_a_hold_that_windows_broke_is_crash(self):
+        guest = self.start("call CommitSnapshots result=0x80042314\n")
+        point = self.backup()
+        self.assertEqual(point["level"], "crash", f"{point}\n{guest.log()}")
+        self.assertIn("AbortBackup", guest.calls())
+        self.assertNotIn("BackupComplete", guest.calls())
+
+    def test_writers_out_of_reach_are_given_up_for_the_filesystem(self):
+        guest = self.start("call PrepareForBackup async=0x80042318\n")
+        point = self.backup()
+        self.assertEqual(point["level"], "filesystem", f"{point}\n{guest.log()}")
+        self.assertIn("0x80042318", self.writers_of(point)["VSS writers"]["note"])
+
+    def test_a_library_beside_the_program_is_not_loaded(self):
+        windows_guest.remove_double()
+        planted = self.place.folder / "planted"
+        planted.mkdir()
+        build = windows_guest.build_folder()
+        program = shutil.copy(build / "guest-windows/stillpoint-guest.exe", planted)
+        shutil.copy(build / "tests/wine/vssapi.dll", planted)
+        guest = self.start(program=program)
+        point = self.backup()
+        self.assertEqual(point["level"], "crash", f"{point}\n{guest.log()}")
+        self.assertTrue(any("vss.unavailable" in warning["text"] for warning in point["warnings"]),
+                        point["warnings"])
+        self.assertEqual(guest.calls(), [])
+
+    def test_a_host_that_never_says_thaw_holds_for_less_than_8_seconds(self):
+        guest = self.start()
+        # The host would allow more than the guest does; its Thaw is lost on the way.
+        config = self.host.folder / "host.xml"
+        config.write_text(config.read_text().replace('freeze-budget="20s"', 'freeze-budget="9s"'))
+        self.relay.lost = b"kinddThaw"
+        point = self.backup()
+        self.assertEqual(point["level"], "crash", f"{point}\n{guest.log()}")
+        held = [int(found[1]) for found in
+                (re.search(r"held_ms=(\d+)", call) for call in guest.calls()) if found]
+        self.assertEqual(len(held), 1, guest.calls())
+        self.assertLess(held[0], 8000)
+        self.assertGreater(held[0], 7000)
+        self.assertNotIn("BackupComplete", guest.calls())
+
+
+if __name__ == "__main__":
+    windows_guest.make_ready()
+    lab.enter()
+    unittest.main(verbosity=2)

@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""The Windows extension as a service under Wine, and what it changes in Windows.
+
+    test_service.py [Service]
+"""
+import shutil
+import subprocess
+import unittest
+
+import windows_guest
+from windows_guest import lab
+
+import images
+import machine
+import plain_qemu
+import product
+
+SERVICES = r"HKLM\System\CurrentControlSet\Services"
+CLASSES = r"HKLM\Software\Classes"
+PROVIDER = "{c2b4e9a7-1d63-4f8b-a05e-74913bcf26d8}"
+DOUBLE = "drive_c/vss-double"  # where the double looks when it has no environment of ours
+
+
+def wine(*words, check=True):
+    done = subprocess.run([windows_guest.RUN, *map(str, words)], capture_output=True, text=True,
+                          env=windows_guest.environment(), timeout=120, check=False)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def registry(key, value):
+    """@return the value as `reg query` prints it, or None"""
+    done = wine("reg", "query", key, "/v", value, check=False)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    return next((line[2:] for line in lines if line[:1] == [value]), None)
+
+
+class Service(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        windows_guest.install_double()
+        cls.folder = windows_guest.prefix() / "drive_c/stillpoint guest"
+        cls.folder.mkdir(exist_ok=True)
+        shutil.copy(windows_guest.build_folder() / "guest-windows/stillpoint-guest.exe",
+                    cls.folder)
+        cls.program = r"C:\stillpoint guest\stillpoint-guest.exe"
+        double = windows_guest.prefix() / DOUBLE
+        shutil.rmtree(double, ignore_errors=True)
+        double.mkdir()
+
+    def setUp(self):
+        self.place = lab.Lab()
+        self.place.__enter__()
+        self.addCleanup(self.place.__exit__)
+        wine("reg", "add", SERVICES + r"\VSS", "/v", "Start", "/t", "REG_DWORD", "/d", "3", "/f")
+
+    def test_a_backup_by_the_installed_service(self):
+        relay = windows_guest.Relay(self.place)
+        disk = self.place.vm_folder("images") / "disk.qcow2"
+        images.must("qemu-img", "create", "-q", "-f", "qcow2", disk, "16M")
+        lab.qemu_owns(disk)
+        vm = plain_qemu.PlainQemu(self.place, "windows", [machine.Disk("vda", disk)])
+        vm.guest_port, vm.guest_socket = True, relay.path
+        vm.qmp("cont")
+        host = product.Stillpoint(self.place, greet_seconds=30)
+        host.init()
+
+        wine(self.program, "--displayName=Stillpoint guest", "--startup=automatic",
+             "--registerService")
+        self.assertEqual(registry(SERVICES + r"\stillpoint-guest", "Start"), ["REG_DWORD", "0x2"])
+        wine("net", "start", "stillpoint-guest")
+        point = host.backup(product.access_of(vm), expect=(0, 3))
+        self.assertEqual(point["level"], "application", point)
+        # At its start it put right what it needs of Windows.
+        self.assertIsNotNone(registry(rf"{CLASSES}\AppID\{PROVIDER}", "LocalService"))
+        wine("net", "stop", "stillpoint-guest")
+        wine(self.program, "--unregisterService")
+        self.assertIsNone(registry(SERVICES + r"\stillpoint-guest", "Start"))
+
+    def test_what_it_changes_is_taken_back(self):
+        # Wine has no coordinator of VSS, so the last step fails, and says so.
+        done = wine(self.program, "register-provider", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("0x80040154", done.stderr)
+        self.assertIsNotNone(registry(rf"{CLASSES}\CLSID\{PROVIDER}", "AppID"))
+        self.assertIsNotNone(registry(rf"{CLASSES}\AppID\{PROVIDER}", "LaunchPermission"))
+        events = SERVICES + r"\EventLog\Application\stillpoint-guest"
+        self.assertIsNotNone(registry(events, "EventMessageFile"))
+        wine(self.program, "unregister-provider", check=False)
+        self.assertIsNone(registry(rf"{CLASSES}\CLSID\{PROVIDER}", "AppID"))
+        self.assertIsNone(registry(rf"{CLASSES}\AppID\{PROVIDER}", "LaunchPermission"))
+        self.assertIsNone(registry(events, "EventMessageFile"))
+
+    def test_the_command_line(self):
+        self.assertIn("stillpoint-guest ", wine(self.program, "--version").stdout)
+        self.assertIn("--channel", wine(self.program, "--help").stdout)
+        self.assertEqual(wine(self.program, "frobnicate", check=False).returncode, 2)
+
+
+if __name__ == "__main__":
+    windows_guest.make_ready()
+    lab.enter()
+    unittest.main(verbosity=2)

@@ -1,0 +1,130 @@
+"""The shipped stillpoint-guest.exe under Wine beside a VM: a pseudo terminal is its virtio port,
+the double of vssapi.dll its VSS.
+
+The host's plugin speaks to a unix socket, as QEMU would offer it; a relay carries the bytes.
+"""
+import os
+import pathlib
+import pty
+import selectors
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import tty
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "vm"))
+import lab  # noqa: E402  (found by the line above)
+
+PORT = "org.stillpoint.guest.0"
+RUN = HERE / "wine-run.sh"
+
+
+def build_folder():
+    return pathlib.Path(os.environ.get("STILLPOINT_WINDOWS_BUILD") or lab.ROOT / "build-windows")
+
+
+def prefix():
+    return build_folder() / "wine-prefix"
+
+
+def environment(**more):
+    return os.environ | {"STILLPOINT_WINE_PREFIX": str(prefix())} | more
+
+
+def make_ready():
+    """The prefix exists, and no server of it runs outside the lab. Call before lab.enter."""
+    if lab.INSIDE in os.environ:
+        return
+    if shutil.which("wine") is None:
+        sys.exit("Wine is not installed: run packaging/install-deps.sh")
+    subprocess.run([RUN, "cmd.exe", "/c", "exit"], env=environment(), check=True, timeout=300)
+    subprocess.run(["wineserver", "-k"], check=False, env=os.environ | {"WINEPREFIX": prefix()})
+    subprocess.run(["wineserver", "-w"], check=False, env=os.environ | {"WINEPREFIX": prefix()})
+
+
+class Relay:
+    """Carries bytes between one client of a unix socket and the terminal that Windows opens."""
+
+    def __init__(self, place):
+        self.path = place.folder / "guest.sock"
+        self.master, self.slave = pty.openpty()
+        tty.setraw(self.slave)
+        link = prefix() / "dosdevices/global" / PORT
+        link.parent.mkdir(exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.ttyname(self.slave))
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(self.path))
+        self.listener.listen(8)
+        self.lost = b"nothing of the sort"  # what the host says and holds these bytes is lost
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            client, _ = self.listener.accept()
+            with client, selectors.DefaultSelector() as ready:
+                ready.register(client, selectors.EVENT_READ)
+                ready.register(self.master, selectors.EVENT_READ)
+                while self.carry(client, ready):
+                    pass
+
+    def carry(self, client, ready):
+        for key, _ in ready.select():
+            if key.fileobj is client:
+                data = client.recv(65536)
+                if not data:
+                    return False
+                if self.lost not in data:
+                    os.write(self.master, data)
+            else:
+                try:
+                    client.sendall(os.read(self.master, 65536))
+                except OSError:
+                    return False
+        return True
+
+
+class WindowsGuest:
+    """The extension in a console, with a script for the double."""
+
+    def __init__(self, place, script="", *, program=None):
+        self.place = place
+        self.folder = place.folder / "vss"
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / "script.txt").write_text(script)
+        (self.folder / "log.txt").unlink(missing_ok=True)
+        self.process = place.spawn(RUN, program or build_folder() /
+                                   "guest-windows/stillpoint-guest.exe", "run", log="guest.log",
+                                   env=environment(VSS_DOUBLE=f"Z:{self.folder}"))
+
+    def calls(self):
+        """What VSS was asked, one call a line; empty when the double was never loaded."""
+        log = self.folder / "log.txt"
+        return log.read_text().splitlines() if log.exists() else []
+
+    def log(self):
+        return (self.place.folder / "guest.log").read_text()
+
+    def end(self):
+        self.process.kill()
+        self.process.wait(20)
+
+
+SYSTEM_DLL = "drive_c/windows/system32/vssapi.dll"
+
+
+def install_double():
+    """In the system's folder, the only one that the extension loads VSS from."""
+    own = prefix() / (SYSTEM_DLL + ".own")
+    if not own.exists():
+        shutil.copy(prefix() / SYSTEM_DLL, own)
+    shutil.copy(build_folder() / "tests/wine/vssapi.dll", prefix() / SYSTEM_DLL)
+
+
+def remove_double():
+    own = prefix() / (SYSTEM_DLL + ".own")
+    if own.exists():
+        shutil.copy(own, prefix() / SYSTEM_DLL)
