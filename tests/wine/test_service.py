@@ -5,6 +5,7 @@
 """
 import shutil
 import subprocess
+import tempfile
 import unittest
 
 import windows_guest
@@ -22,10 +23,16 @@ DOUBLE = "drive_c/vss-double"  # where the double looks when it has no environme
 
 
 def wine(*words, check=True):
-    done = subprocess.run([windows_guest.RUN, *map(str, words)], capture_output=True, text=True,
-                          env=windows_guest.environment(), timeout=120, check=False)
+    """Runs a Windows command. Its output goes to a file: Wine's own processes inherit it and stay,
+    so that a pipe would not end."""
+    with tempfile.TemporaryFile("w+") as out:
+        done = subprocess.run([windows_guest.RUN, *map(str, words)], stdout=out, stderr=out,
+                              env=windows_guest.environment(), timeout=120, check=False,
+                              stdin=subprocess.DEVNULL)
+        out.seek(0)
+        done.stdout = out.read()
     if check and done.returncode != 0:
-        raise AssertionError(f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}")
+        raise AssertionError(f"{words}: {done.returncode}\n{done.stdout}")
     return done
 
 
@@ -33,7 +40,7 @@ def registry(key, value):
     """@return the value as `reg query` prints it, or None"""
     done = wine("reg", "query", key, "/v", value, check=False)
     lines = [line.split() for line in done.stdout.splitlines()]
-    return next((line[2:] for line in lines if line[:1] == [value]), None)
+    return next((line[1:] for line in lines if line[:1] == [value]), None)
 
 
 class Service(unittest.TestCase):
@@ -48,6 +55,10 @@ class Service(unittest.TestCase):
         double = windows_guest.prefix() / DOUBLE
         shutil.rmtree(double, ignore_errors=True)
         double.mkdir()
+
+    @classmethod
+    def tearDownClass(cls):
+        windows_guest.stop_wine()
 
     def setUp(self):
         self.place = lab.Lab()
@@ -68,6 +79,8 @@ class Service(unittest.TestCase):
         host = product.Stillpoint(self.place, greet_seconds=30)
         host.init()
 
+        self.addCleanup(self.remove_service)
+        self.remove_service()  # of a run that was cut
         wine(self.program, "--displayName=Stillpoint guest", "--startup=automatic",
              "--registerService")
         self.assertEqual(registry(SERVICES + r"\stillpoint-guest", "Start"), ["REG_DWORD", "0x2"])
@@ -80,11 +93,15 @@ class Service(unittest.TestCase):
         wine(self.program, "--unregisterService")
         self.assertIsNone(registry(SERVICES + r"\stillpoint-guest", "Start"))
 
+    def remove_service(self):
+        wine("net", "stop", "stillpoint-guest", check=False)
+        wine(self.program, "--unregisterService", check=False)
+
     def test_what_it_changes_is_taken_back(self):
         # Wine has no coordinator of VSS, so the last step fails, and says so.
         done = wine(self.program, "register-provider", check=False)
         self.assertEqual(done.returncode, 1)
-        self.assertIn("0x80040154", done.stderr)
+        self.assertIn("0x80040154", done.stdout)
         self.assertEqual(registry(SERVICES + r"\VSS", "Start"), ["REG_DWORD", "0x2"])
         self.assertIsNotNone(registry(rf"{CLASSES}\CLSID\{PROVIDER}", "AppID"))
         self.assertIsNotNone(registry(rf"{CLASSES}\AppID\{PROVIDER}", "LaunchPermission"))

@@ -41,8 +41,15 @@ def make_ready():
     if shutil.which("wine") is None:
         sys.exit("Wine is not installed: run packaging/install-deps.sh")
     subprocess.run([RUN, "cmd.exe", "/c", "exit"], env=environment(), check=True, timeout=300)
-    subprocess.run(["wineserver", "-k"], check=False, env=os.environ | {"WINEPREFIX": prefix()})
-    subprocess.run(["wineserver", "-w"], check=False, env=os.environ | {"WINEPREFIX": prefix()})
+    stop_wine()
+
+
+def stop_wine():
+    """Ends Wine's server, which writes the registry: one that is killed with the lab would leave
+    what was there before, a service for example that was removed since."""
+    for word in ("-k", "-w"):
+        subprocess.run(["wineserver", word], check=False, timeout=60,
+                       env=os.environ | {"WINEPREFIX": str(prefix())})
 
 
 class Relay:
