@@ -65,8 +65,8 @@ class Service(unittest.TestCase):
         self.place.__enter__()
         self.addCleanup(self.place.__exit__)
         # Windows has it, Wine has not. Absent, or there from the test before.
-        wine("sc", "create", "VSS", "binPath=", r"C:\windows\system32\vssvc.exe", "start=", "demand",
-             check=False)
+        wine("sc", "create", "VSS", "binPath=", r"C:\windows\system32\vssvc.exe",
+             "start=", "demand", check=False)
 
     def test_a_backup_by_the_installed_service(self):
         relay = windows_guest.Relay(self.place)
