@@ -45,9 +45,8 @@ if [ -f "$build/build.ninja" ] && cmp -s "$build/cross.ini.new" "$build/cross.in
     rm "$build/cross.ini.new"
 else
     mv "$build/cross.ini.new" "$build/cross.ini"
-    again=()
-    [ ! -f "$build/build.ninja" ] || again=(--wipe)
-    meson setup "${again[@]}" "$build" "$root" --cross-file "$build/cross.ini" \
-        -Dbuildtype=minsize
+    # Not --wipe: it would take the cross file and Wine's prefix along.
+    rm -rf "$build/meson-private" "$build/meson-info" "$build/build.ninja"
+    meson setup "$build" "$root" --cross-file "$build/cross.ini" -Dbuildtype=minsize
 fi
 exec ninja -C "$build"
