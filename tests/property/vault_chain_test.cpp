@@ -27,7 +27,6 @@ bool is_long() {
 struct Model {
     std::uint64_t blocks = 0;
     std::map<std::uint64_t, std::uint32_t> data;
-    friend bool operator==(const Model&, const Model&) = default;
 };
 
 constexpr std::uint32_t versions = 64;
