@@ -92,7 +92,7 @@ class Qemu:
                    "-device", "virtio-blk-pci,drive=n0,id=vda,serial=bench"]
         for name in ("product", "bench"):
             command += ["-qmp", f"unix:{work}/{name}.qmp,server=on,wait=off"]
-        self.process = subprocess.Popen(command)
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         self.monitor = self.connect()
 
     def connect(self):
@@ -138,7 +138,8 @@ class Bench:
         self.work = pathlib.Path(os.environ["STILLPOINT_LAB"]) / "bench"
         self.work.mkdir(mode=0o755)
         self.raw = self.work / "disk.raw"
-        self.image = self.work / "disk.qcow2"
+        self.fresh = self.work / "fresh.qcow2"
+        self.image = self.work / "disk.qcow2"  # a copy of it in each round: a round writes into it
         self.figures = {}
         self.env = os.environ | {"STILLPOINT_KEY_FILE": str(self.work / "key")}
         config = self.work / "host.xml"
@@ -152,9 +153,13 @@ class Bench:
 
     def prepare(self):
         make_mixed(self.raw)
-        run("qemu-img", "convert", "-O", "qcow2", self.raw, self.image)
+        run("qemu-img", "convert", "-O", "qcow2", self.raw, self.fresh)
+
+    def begin_round(self):
+        """All peers start with the same data and a warm cache."""
+        shutil.copyfile(self.fresh, self.image)
         for image in (self.raw, self.image):
-            with open(image, "rb") as file:  # all peers start with a warm cache
+            with open(image, "rb") as file:
                 while file.read(16 * MIB):
                     pass
 
@@ -256,7 +261,9 @@ class Bench:
         generator = random.Random(1)
         peers = self.options.peers.split(",")
         for number in range(self.options.rounds):
+            self.begin_round()
             self.stillpoint_round(generator, number)
+            self.begin_round()
             for peer in filter(None, peers):
                 getattr(self, f"{peer}_round")()
         self.rss_round()
