@@ -106,7 +106,8 @@ class Vaults:
         self.check_modes(attempt, document)
         # A killed QEMU takes its bitmaps along; what was backed up after that, as images, has some.
         killed = attempt.before is None
-        points.add(document["point"], attempt.pictures, tracked=not killed)
+        points.add(document["point"], attempt.pictures, tracked=not killed,
+                   full=attempt.full)
         for disk in self.world.disks:
             if disk.name in taken:
                 disk.shrunk_for.discard(attempt.vault)
@@ -123,7 +124,8 @@ class Vaults:
             wanted = base is not None and not attempt.full
             self.world.require(
                 (disk["mode"] == "increment") == wanted,
-                f"{disk['name']}: {disk['mode']} ({disk['reason']}), base {base}")
+                f"{disk['name']}: {disk['mode']} ({disk['reason']}), base {base}, in\n"
+                + json.dumps(document, indent=1))
 
     def restore(self, vault, point):
         """Restores a point and compares every byte with the model."""
@@ -160,6 +162,11 @@ class Vaults:
         world = self.world
         world.stillpoint.run("forget", point, "--vault", world.url(vault))
         world.points[vault].forget(point)
+
+
+def short(point):
+    """Enough of an id to tell the points of one soak apart."""
+    return point[6:12]
 
 
 def keepers():

@@ -106,10 +106,14 @@ class Points:
     def __init__(self):
         self.expected = {}  # point id: {disk name: Picture}
         self.tracked = {}   # disk name: point id, or "?" when either mode would be right
+        self.fulls = set()  # points that were asked to build on nothing
 
-    def add(self, point, pictures, *, tracked):
-        """@param tracked QEMU lives on, so it records changes since then, in any format"""
+    def add(self, point, pictures, *, tracked, full):
+        """@param tracked QEMU lives on, so it records changes since then, in any format
+        @param full it leaves the tracking of the point before alone, until the next backup"""
         self.expected[point] = pictures
+        if full:
+            self.fulls.add(point)
         for disk in pictures:
             self.tracked[disk] = point if tracked else "?"
 
@@ -119,7 +123,10 @@ class Points:
     def forget(self, point):
         del self.expected[point]
         for disk in [disk for disk, at in self.tracked.items() if at == point]:
-            self.tracked.pop(disk)
+            if point in self.fulls:
+                self.tracked[disk] = "?"
+            else:
+                self.tracked.pop(disk)
 
 
 def differences(wanted, found, history=()):

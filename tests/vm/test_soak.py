@@ -89,7 +89,8 @@ class Soak:
                       f"status {status} and no point\n{attempt.text()[-4000:]}")
         self.after(attempt)
         modes = "".join(disk["mode"][0] for disk in document["disks"]) if document else "no point"
-        world.tell(f"backup: {vault} {status} {modes}{' '.join(['', *extra])}")
+        point = f"{soak_backup.short(document['point'])} " if document else ""
+        world.tell(f"backup: {vault} {status} {point}{modes}{' '.join(['', *extra])}")
         if not may_fail:
             self.seconds = time.monotonic() - started
         return document
@@ -142,8 +143,9 @@ class Soak:
         for vault, points in self.world.points.items():
             if len(points.expected) > POINTS_MAX or (
                     len(points.expected) > 2 and dice.random() < 0.07):
-                self.world.vaults.forget(vault, dice.choice(list(points.expected)))
-                self.world.tell(f"forget: {vault}")
+                point = dice.choice(list(points.expected))
+                self.world.vaults.forget(vault, point)
+                self.world.tell(f"forget: {vault} {soak_backup.short(point)}")
 
     def finish(self):
         self.world.prove_model()
