@@ -309,7 +309,13 @@ Result<std::optional<BaseRecord>> StoredChunks::base_after(const chunk::ChunkId&
     const chunk::ChunkId id = place->entry.id;
     const auto plaintext =
         look_again<std::shared_ptr<const Bytes>>([&] { return read_whole(id, content); });
-    if (plaintext) return BaseRecord{id, *plaintext, place->entry.stored_bytes};
+    if (plaintext) {
+        // Built on what its id does not say, a delta would be lost once the base is put right.
+        const bool right =
+            content == Content::map || core_->keys.data_ids().id_of(**plaintext) == id;
+        if (!right) return std::nullopt;
+        return BaseRecord{id, *plaintext, place->entry.stored_bytes};
+    }
     if (plaintext.error().code == Errc::corrupt) return std::nullopt;  // nothing to build on
     return fail(plaintext.error());
 }

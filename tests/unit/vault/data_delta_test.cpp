@@ -167,6 +167,20 @@ TEST_CASE("vault/data_delta: a base that is condemned, damaged or gone is nothin
     }
 }
 
+TEST_CASE("vault/data_delta: a base that is not what its id says is nothing to build on") {
+    Blocks blocks;
+    const Bytes named = version(1), held = version(2);
+    {
+        const auto chunks = blocks.vault.chunks();
+        const auto run = ChunkRun::begin(*chunks, "run1").value();
+        REQUIRE(run->put(blocks.vault.data_id(named), held, Content::data));
+        REQUIRE(run->flush());
+    }
+    const auto chunks = blocks.vault.chunks();
+    const auto run = ChunkRun::begin(*chunks, "run2").value();
+    CHECK(blocks.put_after(*run, named, version(3)) == whole);
+}
+
 TEST_CASE("vault/data_delta: a delta whose base is lost is damage, and is stored again") {
     Blocks blocks;
     {
