@@ -21,6 +21,20 @@ inline void flip(vault::BlockStore& store, const std::string& name, std::uint64_
     overwrite(store, name, bytes);
 }
 
+/// Records of an unencrypted vault that are stored as differences.
+inline std::size_t delta_count(vault::BlockStore& store, const env::Clock& clock,
+                               vault::Content content) {
+    const auto core = vault::unlock_vault(store, {}, clock).value();
+    const auto chunks = vault::StoredChunks::open(core).value();
+    std::size_t count = 0;
+    const auto packs = chunks->packs().value();
+    for (const vault::PackName& pack : packs) {
+        const auto directory = chunks->directory(pack).value();
+        if (directory->content == content) count += directory->bases.size();
+    }
+    return count;
+}
+
 /// Finds the places of blocks and nodes of an unencrypted vault, to spoil them.
 class Saboteur {
 public:
@@ -35,10 +49,20 @@ public:
         flip(store_, place.pack.object(), place.entry.offset + place.entry.stored_bytes / 2);
     }
     void spoil_block(const vault::DiskRoot& root, std::uint64_t block) {
-        spoil_chunk(map(root).id_at(BlockIndex{block}).value().value());
+        spoil_chunk(block_id(root, block));
+    }
+    [[nodiscard]] chunk::ChunkId block_id(const vault::DiskRoot& root, std::uint64_t block) {
+        return map(root).id_at(BlockIndex{block}).value().value();
+    }
+    [[nodiscard]] chunk::ChunkId node_id(const vault::DiskRoot& root, unsigned level,
+                                         std::uint64_t index) {
+        return map(root).node_id(level, index).value().value();
+    }
+    [[nodiscard]] vault::ChunkPlace place_of(const chunk::ChunkId& id) {
+        return chunks_->locate(id).value();
     }
     void spoil_node(const vault::DiskRoot& root, unsigned level, std::uint64_t index) {
-        spoil_chunk(map(root).node_id(level, index).value().value());
+        spoil_chunk(node_id(root, level, index));
     }
     void spoil_root(const vault::DiskRoot& root) { spoil_chunk(root.root); }
 
