@@ -22,6 +22,7 @@ struct Story {
         auto disks = first;
         std::fill_n(disks[0].content.begin() + 3 * block, 2 * block, std::byte{0x77});
         std::fill_n(disks[0].content.begin() + 9 * block, block, std::byte{0});
+        test::touch(disks[0].content, 20);  // stored as a difference from the first point's
         return disks;
     }();
 };

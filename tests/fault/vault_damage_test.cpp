@@ -12,6 +12,7 @@
 using namespace stillpoint;
 using namespace stillpoint::vault;
 using test::random_disk;
+using test::touch;
 using test::VaultLab;
 
 namespace {
@@ -27,11 +28,16 @@ struct SmallVault {
         const Point first = keep(lab.backup(disks).value(), disks);
         auto changed = disks;
         std::fill_n(changed[0].content.begin() + 5 * block, block, std::byte{9});
+        for (const std::size_t at : {7u, 12u}) {
+            touch(changed[0].content, at);  // stored as differences from the first point's
+        }
         keep(lab.backup(changed, &first, &disks).value(), changed);
         const std::vector<VaultLab::Disk> other{{"sda", random_disk(10 * block, 3)}};
         keep(lab.backup(other).value(), other);
         const auto objects = store.list("").value();
         for (const ObjectInfo& object : objects) names.push_back(object.name);
+        REQUIRE(test::delta_count(store, lab.clock(), Content::data) == 2);
+        REQUIRE(test::delta_count(store, lab.clock(), Content::map) > 0);
     }
     Point keep(Point point, const std::vector<VaultLab::Disk>& disks) {
         for (std::size_t at = 0; at < disks.size(); ++at) {

@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <random>
 
@@ -139,6 +140,17 @@ inline Bytes random_disk(std::size_t bytes, std::uint64_t seed) {
         }
     }
     return disk;
+}
+
+/// Changes one byte of the first block at or after `block` that is not zero, so that an increment
+/// stores that block as its difference. @return the block
+inline std::size_t touch(Bytes& disk, std::size_t block) {
+    const auto from = disk.begin() + static_cast<std::ptrdiff_t>(block * VaultLab::chunk_bytes);
+    const auto found =
+        std::find_if(from, disk.end(), [](std::byte b) { return b != std::byte{0}; });
+    SP_CHECK(found != disk.end());
+    *found ^= std::byte{0x40};
+    return static_cast<std::size_t>(found - disk.begin()) / VaultLab::chunk_bytes;
 }
 
 }  // namespace stillpoint::test

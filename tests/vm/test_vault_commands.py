@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Commands about a vault and its points, as a user gives them: keys, differences, statistics.
 Needs no VM: the disk is an image that nobody runs."""
+import random
 import shutil
 import unittest
 
@@ -173,6 +174,52 @@ class VaultCommands(unittest.TestCase):
         self.stillpoint.run("vault", "check", "--read-data")
         restored = self.stillpoint.restore(point, self.place.folder / "restored")
         self.assertTrue(images.identical(restored["vda"], self.disk)[0])
+
+    def test_a_damaged_base(self):
+        """Blocks that are stored as differences are as good as what they build on."""
+        self.stillpoint.init()
+        noise, end = 8 * MIB, 9 * MIB
+        self.write(noise, random.Random(1).randbytes(end - noise))
+        points = [self.backup()]
+        base = max((self.stillpoint.vault / "packs").glob("*/*"), key=lambda p: p.stat().st_size)
+        for number in (1, 2):
+            for at in range(noise, end, CHUNK):
+                self.write(at + 5, bytes([number]) * 40)
+            before = self.stillpoint.run("vault", "stats").json["stored_bytes"]
+            points.append(self.backup())
+            stored = self.stillpoint.run("vault", "stats").json["stored_bytes"] - before
+            self.assertLess(stored, (end - noise) / 8, "stored as differences")
+        shutil.copy(self.disk, self.place.folder / "last.raw")
+        data = bytearray(base.read_bytes())
+        data[len(data) // 2] ^= 1
+        base.chmod(0o600)
+        base.write_bytes(data)
+
+        found = self.stillpoint.run("vault", "check", "--read-data", expect=4).json["damage"]
+        ranges = {point: [(damage["offset"], damage["length"]) for damage in found
+                          if damage["point"] == point] for point in points}
+        (offset, length), = ranges[points[0]]
+        self.assertEqual(length, CHUNK)
+        self.assertTrue(noise <= offset < end, offset)
+        self.assertEqual(ranges, dict.fromkeys(points, [(offset, length)]))
+        for point in points:
+            refused = self.stillpoint.run("restore", point, "--to", self.place.folder / point,
+                                          "--format", "raw", expect=4).json
+            self.assertEqual([(damage["offset"], damage["length"])
+                              for damage in refused["damage"]], [(offset, length)])
+
+        self.assertEqual(self.repair("--read-data", expect=4)["lost_chunks"], 1)
+        points.append(self.stillpoint.backup(["box", "--full", "--image", f"vda=raw:{self.disk}"],
+                                             expect=3)["point"])
+        # What the disk is now is whole again; what it was before is not, and is named.
+        left = self.stillpoint.run("vault", "check", "--read-data", expect=4).json["damage"]
+        self.assertEqual({damage["point"] for damage in left if damage["point"]}, set(points[:2]))
+        for point in points[2:]:
+            restored = self.stillpoint.restore(point, self.place.folder / f"whole-{point}")
+            self.assertTrue(images.identical(restored["vda"], self.place.folder / "last.raw")[0])
+        self.stillpoint.run("forget", *points[:2])
+        self.stillpoint.run("vault", "gc")
+        self.stillpoint.run("vault", "check", "--read-data")
 
 
 if __name__ == "__main__":
