@@ -77,8 +77,12 @@ private:
     bool bury(Op next);
     void walk(bool forgotten, Op next);
     bool note(unsigned point);
+    enum class Form { any, whole };
+    [[nodiscard]] int find(unsigned chunk, Form form) const;
     bool note_chunk(unsigned chunk);
-    [[nodiscard]] bool needed(unsigned pack) const { return g_.needs[pack] != 0; }
+    [[nodiscard]] bool needed(unsigned pack) const {
+        return (g_.needs[pack] | g_.needs_deltas[pack]) != 0;
+    }
     void plan();
     void begin_sweep(unsigned mark);
     void drop_mark() { s_.marks[g_.sweeping].there = s_.marks[g_.sweeping].has_waits = 0; }
@@ -130,18 +134,36 @@ bool Collector::bury(Op next) {
     return true;
 }
 
-/// Reach::note: of several copies one that is not condemned, if there is any.
-bool Collector::note_chunk(unsigned chunk) {
+/// StoredChunks::first_of: of several copies one that is not condemned, if there is any.
+int Collector::find(unsigned chunk, Form form) const {
     int best = -1;
     for (unsigned at = 0; at < packs; ++at) {
         // Which of two copies comes first is chance: the second gc sees them the other way round.
         const unsigned pack = self_ == 0 ? at : packs - 1 - at;
-        if (!has(g_.seen, pack) || !has(s_.there, pack) || !has(s_.holds[pack], chunk)) continue;
+        if (!has(g_.seen, pack) || !has(s_.there, pack)) continue;
+        const bool delta = form == Form::any && has(s_.deltas[pack], chunk) &&
+                           find(lowest(world_.builds_on), Form::whole) >= 0;
+        if (!has(s_.holds[pack], chunk) && !delta) continue;
         if (best < 0 || !has(g_.condemned, pack)) best = static_cast<int>(pack);
         if (!has(g_.condemned, pack)) break;
     }
-    if (best < 0) return false;
-    g_.needs[static_cast<unsigned>(best)] |= bit(chunk);
+    return best;
+}
+
+/// Reach::note.
+bool Collector::note_chunk(unsigned chunk) {
+    const int found = find(chunk, Form::any);
+    if (found < 0) return false;
+    const auto pack = static_cast<unsigned>(found);
+    if (has(s_.holds[pack], chunk)) {
+        g_.needs[pack] |= bit(chunk);
+        return true;
+    }
+    g_.needs_deltas[pack] |= bit(chunk);
+    const unsigned base = lowest(world_.builds_on);
+    if (rules_.bases_count) {
+        g_.needs[static_cast<unsigned>(find(base, Form::whole))] |= bit(base);
+    }
     return true;
 }
 
@@ -289,10 +311,13 @@ void Collector::plan() {
     view_marks();
     for (unsigned pack = 0; pack < packs; ++pack) {
         if (!has(g_.in_store, pack) || has(g_.condemned, pack)) continue;
-        const bool sparse = world_.repacks && g_.needs[pack] != s_.holds[pack];
+        const bool sparse = world_.repacks && (g_.needs[pack] != s_.holds[pack] ||
+                                               g_.needs_deltas[pack] != s_.deltas[pack]);
         if (!needed(pack) || sparse) g_.chosen |= bit(pack);
     }
-    for (const Bits chunks : g_.needs) g_.walked_chunks |= chunks;
+    for (unsigned point = 0; point < points; ++point) {
+        if (has(g_.walked, point)) g_.walked_chunks |= s_.needs[point];
+    }
 }
 
 void Collector::begin_sweep(unsigned mark) {
@@ -354,13 +379,16 @@ const char* Collector::sweep(Op op) {
 }
 
 void Collector::copy_sparse() {
-    Bits moved = 0;
+    Bits whole = 0, deltas = 0;
     for (unsigned pack = 0; pack < packs; ++pack) {
-        if (has(g_.chosen, pack)) moved |= g_.needs[pack];
+        if (!has(g_.chosen, pack)) continue;
+        whole |= g_.needs[pack];
+        deltas |= g_.needs_deltas[pack];
     }
-    if (moved == 0 || !rules_.copies_first) return;
+    if ((whole | deltas) == 0 || !rules_.copies_first) return;
     s_.there |= bit(writers + 2 + self_);
-    s_.holds[writers + 2 + self_] = moved;
+    s_.holds[writers + 2 + self_] = whole;
+    s_.deltas[writers + 2 + self_] = deltas;
 }
 
 const char* Collector::condemn(Op op) {
@@ -410,7 +438,7 @@ const char* Collector::finish(Op op) {
         case Op::matured: {
             const bool ripe = !rules_.waits_for_runs || (g_.waits[self_] & g_.live) == 0;
             g_.later = 1;
-            g_.needs = {};
+            g_.needs = g_.needs_deltas = {};
             go(ripe ? Op::view_marks_again : Op::drop_forgotten);
             return ripe ? "waits for nobody" : "leaves its mark";
         }

@@ -60,6 +60,36 @@ const NamedWorld chain{"a chain of points, the middle one forgotten, one gc afte
                         .gives_up = false}};
 const NamedWorld copies{"a chunk with two copies and two gcs, leases lapse",
                         {.holds = {b, b}, .first_needs = b, .gcs = 2, .lapses = true}};
+// `b` is stored as a difference from `a` in pack 0, and `a` whole in pack 1, where nobody needs it;
+// pack 0 stays because of `c`.
+const NamedWorld difference{"a difference whose base nobody names, leases lapse",
+                            {.holds = {c, a},
+                             .deltas = {b, 0},
+                             .differs = b,
+                             .builds_on = a,
+                             .first_needs = c,
+                             .stores = {b, 0},
+                             .lapses = true}};
+// An increment takes over the difference without looking for its base.
+const NamedWorld inherited{"a difference that an increment takes over, its parent forgotten",
+                           {.holds = {0, a},
+                            .deltas = {b, 0},
+                            .differs = b,
+                            .builds_on = a,
+                            .first_needs = b,
+                            .stores = {b | c, 0},
+                            .parent = {0, -1},
+                            .forgets = 0,
+                            .lapses = true}};
+const NamedWorld moved_base{"a base in a pack that is emptied, leases lapse",
+                            {.holds = {0, a | c},
+                             .deltas = {b, 0},
+                             .differs = b,
+                             .builds_on = a,
+                             .first_needs = b,
+                             .stores = {b | c, 0},
+                             .lapses = true,
+                             .repacks = true}};
 // More states: the long form only.
 const NamedWorld two_gcs{"an increment, a forget and two gcs",
                          {.holds = {a, b},
@@ -80,7 +110,8 @@ bool is_long() {
 }
 
 std::vector<NamedWorld> worlds() {
-    std::vector<NamedWorld> all{dedupe, parent, repack, repack_twice, skewed, chain, copies};
+    std::vector<NamedWorld> all{dedupe, parent, repack,     repack_twice, skewed,
+                                chain,  copies, difference, inherited,    moved_base};
     if (is_long()) all.insert(all.end(), {two_gcs, stalled_gc, two_writers});
     return all;
 }
@@ -99,6 +130,9 @@ const std::vector<Broken> needed{
     {"names_taken_once", &Rules::names_taken_once, dedupe},
     {"failed_put_expires", &Rules::failed_put_expires, dedupe},
     {"index_before_point", &Rules::index_before_point, dedupe},
+    {"known_base", &Rules::known_base, difference},
+    {"builds_on_known", &Rules::builds_on_known, difference},
+    {"bases_count", &Rules::bases_count, inherited},
     {"mark_before_listing", &Rules::mark_before_listing, dedupe},
     {"waits_for_runs", &Rules::waits_for_runs, dedupe},
     {"runs_before_points", &Rules::runs_before_points, repack_twice},

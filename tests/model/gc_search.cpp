@@ -97,7 +97,7 @@ Searched search(const World& world, const Rules& rules, std::uint64_t states_max
         steps.push_back({from, actor, what});
         const auto step = static_cast<std::uint32_t>(steps.size() - 1);
         next.push_back({after, step});
-        result.broken = broken(after);
+        result.broken = broken(world, after);
         if (!result.broken.empty()) result.counterexample = way_to(steps, step);
     };
     while (!now.empty() && result.broken.empty() && steps.size() < states_max) {

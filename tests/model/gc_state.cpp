@@ -38,6 +38,8 @@ State begin(const World& world) {
     s.there = s.indexed = bit(0) | bit(1);
     s.holds[0] = world.holds[0];
     s.holds[1] = world.holds[1];
+    s.deltas[0] = world.deltas[0];
+    s.deltas[1] = world.deltas[1];
     s.published = bit(0);
     s.needs[0] = world.first_needs;
     return s;
@@ -69,14 +71,16 @@ void other_steps(const World& world, const Rules& rules, const State& state, con
     }
 }
 
-std::string broken(const State& s) {
+std::string broken(const World& world, const State& s) {
+    Bits readable = 0, deltas = 0;
+    for (unsigned pack = 0; pack < packs; ++pack) {
+        if (!has(s.there, pack) || !has(s.indexed, pack)) continue;
+        readable |= s.holds[pack];
+        deltas |= s.deltas[pack];
+    }
+    if ((readable & world.builds_on) != 0) readable |= deltas;
     for (unsigned point = 0; point < points; ++point) {
-        if (!has(s.published, point)) continue;
-        Bits readable = 0;
-        for (unsigned pack = 0; pack < packs; ++pack) {
-            if (has(s.there, pack) && has(s.indexed, pack)) readable |= s.holds[pack];
-        }
-        if (without(s.needs[point], readable) == 0) continue;
+        if (!has(s.published, point) || without(s.needs[point], readable) == 0) continue;
         return "point " + std::to_string(point) + " names a chunk that is gone";
     }
     return {};

@@ -20,6 +20,8 @@ struct Rules {
     bool names_taken_once = true;       // a put fails where a fence has the name
     bool failed_put_expires = true;     // a run whose put has no answer keeps its run object
     bool index_before_point = true;     // I1
+    bool known_base = true;             // it relies on a difference only if it could on its base
+    bool builds_on_known = true;        // it makes one only from a base that it could rely on
     bool one_gc = true;                 // a gc withdraws when another one is alive
     bool gc_lease = true;               // a gc stops once its own lease lapsed
     bool mark_before_listing = true;    // the mark is put, then the runs are listed
@@ -27,6 +29,7 @@ struct Rules {
     bool runs_before_points = true;     // who has ended is looked at before the points are walked
     bool fences_expired = true;         // a fence takes the name of a run that is buried
     bool rescues = true;                // a condemned pack that a point needs stays
+    bool bases_count = true;            // who needs a difference needs its base, whole
     bool walks_forgotten = true;        // forgotten points count while a run may build on them
     bool forgotten_before_runs = true;  // they are listed before the runs
     bool forgotten_first = true;        // forget puts the copy for gc before it removes the point
@@ -50,9 +53,11 @@ using Bits = std::uint8_t;
 }
 
 /// What a world is made of: chunks are bits; packs 0 and 1 are there, and point 0, which may need
-/// nothing. Writer n publishes point n + 1.
+/// nothing. Writer n publishes point n + 1. One chunk may be stored as a difference from another.
 struct World {
-    std::array<Bits, 2> holds{};         // chunks in packs 0 and 1
+    std::array<Bits, 2> holds{};         // chunks in packs 0 and 1, whole
+    std::array<Bits, 2> deltas{};        // chunks in them that are stored as differences
+    Bits differs = 0, builds_on = 0;     // the chunk that may be one, and its base
     Bits first_needs = 0;                // chunks of point 0
     std::array<Bits, writers> stores{};  // chunks that each writer backs up; 0: no such writer
     std::array<int, writers> parent{-1,
@@ -72,18 +77,20 @@ struct Mark {
     Bits there = 0, packs = 0, has_waits = 0, waits = 0;
 };
 struct Writer {
-    Bits pc = 0, found = 0, seen = 0, condemned = 0, needs = 0, missing = 0, flying = 0, ended = 0;
+    Bits pc = 0, found = 0, seen = 0, condemned = 0, needs = 0, missing = 0, deltas = 0, flying = 0,
+         ended = 0;
 };
 struct Gc {
     Bits pc = 0, seen = 0, condemned = 0, marks = 0, live = 0, burying = 0, forgotten = 0,
          there = 0, nobodys = 0, in_store = 0, todo = 0, walked = 0, walked_chunks = 0, chosen = 0,
          sweeping = 0, gone = 0, snapshot = 0, later = 0;
-    std::array<Bits, gcs> waits{};    // of the marks, as it read or wrote them
-    std::array<Bits, packs> needs{};  // chunks needed of each pack
+    std::array<Bits, gcs> waits{};                    // of the marks, as it read or wrote them
+    std::array<Bits, packs> needs{}, needs_deltas{};  // chunks needed of each pack, in each form
 };
 struct State {
     Bits there = 0, indexed = 0;       // packs
-    std::array<Bits, packs> holds{};   // chunks
+    std::array<Bits, packs> holds{};   // chunks, whole
+    std::array<Bits, packs> deltas{};  // chunks, as differences
     Bits published = 0, fenced = 0;    // names under points/
     Bits forgotten = 0, removed = 0;   // copies for gc; points that are gone
     std::array<Bits, points> needs{};  // chunks
@@ -124,6 +131,6 @@ void gc_steps(const World& world, const Rules& rules, const State& state, unsign
 void other_steps(const World& world, const Rules& rules, const State& state, const Emit& emit);
 
 /// @return what a recovery point names and nobody can read any more; empty: all is well
-[[nodiscard]] std::string broken(const State& state);
+[[nodiscard]] std::string broken(const World& world, const State& state);
 
 }  // namespace stillpoint::test::gc_model

@@ -37,17 +37,33 @@ std::vector<Op> program(const Rules& rules) {
     return ops;
 }
 
-void look_up(const Rules& rules, State& s, Writer& w, Bits wanted) {
-    for (unsigned chunk = 0; chunk < 8; ++chunk) {
-        if (!has(wanted, chunk) || has(w.needs, chunk)) continue;  // of the parent: not looked up
-        bool known = false;
-        for (unsigned pack = 0; pack < packs; ++pack) {
-            known = known || (has(w.seen, pack) && has(s.holds[pack], chunk) &&
-                              !(rules.honours_marks && has(w.condemned, pack)) &&
-                              !(rules.confirms_in_store && !has(s.there, pack)));
-        }
-        w.needs |= bit(chunk);
-        if (!known) w.missing |= bit(chunk);
+/// Packs that a writer counts on: StoredChunks::reliable.
+Bits relied_on(const Rules& rules, const State& s, const Writer& w) {
+    Bits usable = w.seen;
+    if (rules.honours_marks) usable = without(usable, w.condemned);
+    if (rules.confirms_in_store) usable = static_cast<Bits>(usable & s.there);
+    return usable;
+}
+
+Bits chunks_in(const std::array<Bits, packs>& held, Bits these) {
+    Bits chunks = 0;
+    for (unsigned pack = 0; pack < packs; ++pack) {
+        if (has(these, pack)) chunks |= held[pack];
+    }
+    return chunks;
+}
+
+void look_up(const World& world, const Rules& rules, State& s, Writer& w, Bits wanted) {
+    const Bits usable = relied_on(rules, s, w);
+    Bits known = chunks_in(s.holds, usable);
+    const bool base = (known & world.builds_on) != 0;
+    const bool some_base = (chunks_in(s.holds, w.seen) & world.builds_on) != 0;
+    if (base || !rules.known_base) known |= chunks_in(s.deltas, usable);
+    wanted = without(wanted, w.needs);  // of the parent: not looked up
+    w.needs |= wanted;
+    w.missing = without(wanted, known);
+    if (rules.builds_on_known ? base : some_base) {
+        w.deltas = static_cast<Bits>(w.missing & world.differs);
     }
 }
 
@@ -82,12 +98,13 @@ const char* take(const World& world, const Rules& rules, Op op, State& s, unsign
             }
             return "lists the points";
         case Op::look_up:
-            look_up(rules, s, w, world.stores[self]);
+            look_up(world, rules, s, w, world.stores[self]);
             return "looks up what it has";
         case Op::put_pack:
             if (w.missing == 0) return "has nothing to store";
             s.there |= own_pack;
-            s.holds[2 + self] = w.missing;
+            s.holds[2 + self] = without(w.missing, w.deltas);
+            s.deltas[2 + self] = w.deltas;
             return "puts a pack";
         case Op::put_index:
             if (w.missing != 0) s.indexed |= own_pack;
