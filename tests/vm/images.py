@@ -58,6 +58,16 @@ def bitmaps(path):
     return [bitmap["name"] for bitmap in info["format-specific"]["data"].get("bitmaps", [])]
 
 
+def part(path, image_format, begin, end, scratch):
+    """Bytes of an image that a QEMU may have open, in whole sectors."""
+    # `count` counts from the beginning of the input, what is skipped included.
+    must("qemu-img", "dd", "-U", "-f", image_format, "-O", "raw", "bs=512", f"skip={begin // 512}",
+         f"count={end // 512}", f"if={path}", f"of={scratch}")
+    data = scratch.read_bytes()[:end - begin]
+    scratch.unlink()
+    return data
+
+
 def identical(first, second, *, first_format="raw", second_format="raw", shared=False):
     """Compares sizes and every byte of two images.
     @param shared a QEMU has one of them open (and is paused)

@@ -105,8 +105,19 @@ class Disturber:
             self.world.require("is inconsistent" in str(refusal), str(refusal))
             self.world.tell("refused resize")
             return
-        disk.shadow.resize(size)
+        self.world.machine.io(disk, "flush")
+        self.resized(disk, size)
         self.world.tell(f"grows: {disk.name} to {size}")
+
+    def resized(self, disk, size):
+        """A shrink leaves the rest of its last cluster in the image, and a growth shows it again:
+        QEMU's doing. What the disk holds there is learned from it."""
+        old = disk.shadow.size
+        disk.shadow.resize(size)
+        edge = min(size, -(-old // disk.cluster) * disk.cluster)
+        if old < edge:
+            scratch = self.world.place.folder / "edge"
+            disk.shadow.write(old, images.part(disk.path, disk.format, old, edge, scratch))
 
     def resize_off(self, disk):
         larger = self.may_grow(disk) and self.dice.random() < 0.6
@@ -119,7 +130,7 @@ class Disturber:
             return
         if size < disk.shadow.size:
             self.shrunk(disk, size)
-        disk.shadow.resize(size)
+        self.resized(disk, size)
         self.world.tell(f"resized off: {disk.name} to {size}")
 
     def shrunk(self, disk, size):
