@@ -9,6 +9,7 @@
 #include <cstring>
 #include <functional>
 
+#include "policy/retention.hpp"
 #include "vault/s3/retention.hpp"
 
 namespace stillpoint::abi {
@@ -191,8 +192,29 @@ Status set_data_deltas(HostConfig& config, const std::string& value) {
     return {};
 }
 
+constexpr std::uint64_t kept_max = 9999;
+
+Setter kept_into(std::uint32_t serialization::RetentionRules::*member) {
+    return [member](HostConfig& config, const std::string& text) -> Status {
+        SP_ASSIGN(const Counted counted, parse_counted(text, kept_max));
+        if (!counted.unit.empty())
+            return fail(Errc::invalid, "config.number", "not a plain number");
+        config.retention.*member = static_cast<std::uint32_t>(counted.number);
+        return {};
+    };
+}
+
+Setter rule_into(std::string serialization::RetentionRules::*member) {
+    return [member](HostConfig& config, const std::string& text) -> Status {
+        if (text.empty()) return fail(Errc::invalid, "config.text", "empty");
+        config.retention.*member = text;
+        return policy::check_rules(config.retention);
+    };
+}
+
 const std::vector<Key>& known_keys() {
     using namespace std::chrono_literals;
+    using Rules = serialization::RetentionRules;
     static const std::vector<Key> keys{
         {"state", "dir", "an absolute path", path_into(&HostConfig::state_folder)},
         {"run", "dir", "an absolute path", path_into(&HostConfig::run_folder)},
@@ -225,6 +247,16 @@ const std::vector<Key>& known_keys() {
         {"audit", "chunks", "0 to 65536", set_audit_chunks},
         {"audit", "compare-every", "1d to 3650d, 1 to 10000 (increments), or never",
          set_compare_every},
+        {"retention", "last", "0 to 9999", kept_into(&Rules::last)},
+        {"retention", "hourly", "0 to 9999", kept_into(&Rules::hourly)},
+        {"retention", "daily", "0 to 9999", kept_into(&Rules::daily)},
+        {"retention", "weekly", "0 to 9999", kept_into(&Rules::weekly)},
+        {"retention", "monthly", "0 to 9999", kept_into(&Rules::monthly)},
+        {"retention", "yearly", "0 to 9999", kept_into(&Rules::yearly)},
+        {"retention", "within", "a number and h, d or w, for example 30d",
+         rule_into(&Rules::within)},
+        {"retention", "zone", "a time zone that this host knows, for example Europe/Berlin",
+         rule_into(&Rules::zone)},
     };
     return keys;
 }
@@ -274,7 +306,7 @@ Status read_element(HostConfig& config, const tinyxml2::XMLElement& element,
     return {};
 }
 
-/// <vm name="NAME or uuid"><limits …/></vm>: what differs for one VM.
+/// <vm name="NAME or uuid"><limits …/><retention …/></vm>: what differs for one VM.
 Status read_vm(HostConfig& config, const tinyxml2::XMLElement& element, const std::string& name) {
     const char* vm = element.Attribute("name");
     const auto* first = element.FirstAttribute();
@@ -284,10 +316,13 @@ Status read_vm(HostConfig& config, const tinyxml2::XMLElement& element, const st
     HostConfig own;
     for (const auto* child = element.FirstChildElement(); child != nullptr;
          child = child->NextSiblingElement()) {
-        if (std::strcmp(child->Name(), "limits") != 0) {
-            return wrong(name, child->GetLineNum(), "<vm> takes <limits> and nothing else");
+        const bool retention = std::strcmp(child->Name(), "retention") == 0;
+        if (!retention && std::strcmp(child->Name(), "limits") != 0) {
+            return wrong(name, child->GetLineNum(),
+                         "<vm> takes <limits> and <retention> and nothing else");
         }
         SP_TRY(read_element(own, *child, name));
+        if (retention) config.vm_retention[vm] = own.retention;
     }
     if (config.vms.emplace(vm, own.limits).second) return {};
     return wrong(name, element.GetLineNum(), std::string("<vm name=\"") + vm + "\"> comes twice");
@@ -319,6 +354,13 @@ ReadLimits HostConfig::limits_of(const std::string& name, const std::string& uui
     if (vm.read_ahead) found.read_ahead = vm.read_ahead;
     if (vm.write_latency_max) found.write_latency_max = vm.write_latency_max;
     return found;
+}
+
+const serialization::RetentionRules& HostConfig::retention_of(const std::string& name,
+                                                              const std::string& uuid) const {
+    auto own = vm_retention.find(name);
+    if (own == vm_retention.end() && !uuid.empty()) own = vm_retention.find(uuid);
+    return own == vm_retention.end() ? retention : own->second;
 }
 
 Result<HostConfig> parse_host_config(const std::string& xml, const std::string& name) {

@@ -9,6 +9,7 @@
 #include "env/files.hpp"
 #include "route/audit.hpp"
 #include "route/decide.hpp"
+#include "serialization/retention.hpp"
 #include "vault/disk_cache.hpp"
 #include "vault/s3/s3_config.hpp"
 
@@ -33,16 +34,21 @@ struct HostConfig {
     env::Nanoseconds store_stall = std::chrono::minutes{10};  // <vault stall="10min">, 5 s–24 h
     vault::DataDeltas data_deltas = vault::DataDeltas::local_stores;  // <vault deltas="local">
     ReadLimits limits;                                                // <limits bandwidth="" …>
-    std::map<std::string, ReadLimits> vms;   // <vm name=""><limits/></vm>; by name or uuid
-    env::Path keeper;                        // <keeper path="">; empty: the installed one
-    env::Path cache_folder;                  // <cache dir="">; empty: see cache_limits()
-    std::uint64_t cache_bytes = 256u << 20;  // <cache size="256MiB">; 0: none
-    vault::S3Config s3;                      // <s3 endpoint="" region="" …/>
-    route::AuditOptions audit;               // <audit chunks="64">
-    route::ComparePolicy compare;            // <audit compare-every="30d">
+    std::map<std::string, ReadLimits> vms;    // <vm name=""><limits/></vm>; by name or uuid
+    env::Path keeper;                         // <keeper path="">; empty: the installed one
+    env::Path cache_folder;                   // <cache dir="">; empty: see cache_limits()
+    std::uint64_t cache_bytes = 256u << 20;   // <cache size="256MiB">; 0: none
+    vault::S3Config s3;                       // <s3 endpoint="" region="" …/>
+    route::AuditOptions audit;                // <audit chunks="64">
+    route::ComparePolicy compare;             // <audit compare-every="30d">
+    serialization::RetentionRules retention;  // <retention last="" daily="" … within="" zone="">
+    std::map<std::string, serialization::RetentionRules> vm_retention;  // <vm><retention …/></vm>
 
     /// What holds for one VM: its own values, else the general ones.
     [[nodiscard]] ReadLimits limits_of(const std::string& name, const std::string& uuid) const;
+    /// A VM's own rules as a whole, else the general ones.
+    [[nodiscard]] const serialization::RetentionRules& retention_of(const std::string& name,
+                                                                    const std::string& uuid) const;
     /// What of an object store's metadata is kept, and where: <cache dir="">, else
     /// /var/cache/stillpoint for root, $XDG_CACHE_HOME or ~/.cache for others. nullopt: nothing
     [[nodiscard]] std::optional<vault::DiskCache::Limits> cache_limits() const;

@@ -4,6 +4,7 @@
 #include <exception>
 
 #include "serialization/requests.hpp"
+#include "serialization/retention.hpp"
 
 namespace stillpoint::abi {
 namespace {
@@ -15,7 +16,7 @@ struct Route {
     Handler handler;
 };
 
-constexpr std::array<Route, 16> routes{{
+constexpr std::array<Route, 17> routes{{
     {serialization::VaultInitRequest::kind, handle_vault_init},
     {serialization::VaultCheckRequest::kind, handle_vault_check},
     {serialization::VaultStatsRequest::kind, handle_vault_stats},
@@ -30,6 +31,7 @@ constexpr std::array<Route, 16> routes{{
     {serialization::VerifyRequest::kind, handle_verify},
     {serialization::RestoreRequest::kind, handle_restore},
     {serialization::ForgetRequest::kind, handle_forget},
+    {serialization::PruneRequest::kind, handle_prune},
     {serialization::GuestStatusRequest::kind, handle_guest_status},
     {serialization::GuestDoctorRequest::kind, handle_guest_doctor},
 }};

@@ -37,6 +37,7 @@ struct JobContext {
 [[nodiscard]] Result<JobResult> handle_verify(const serialization::Value&, const JobContext&);
 [[nodiscard]] Result<JobResult> handle_restore(const serialization::Value&, const JobContext&);
 [[nodiscard]] Result<JobResult> handle_forget(const serialization::Value&, const JobContext&);
+[[nodiscard]] Result<JobResult> handle_prune(const serialization::Value&, const JobContext&);
 [[nodiscard]] Result<JobResult> handle_guest_status(const serialization::Value&, const JobContext&);
 [[nodiscard]] Result<JobResult> handle_guest_doctor(const serialization::Value&, const JobContext&);
 

@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "serialization/requests.hpp"
+#include "serialization/retention.hpp"
 
 namespace stillpoint::manager {
 namespace {
@@ -20,7 +21,9 @@ struct Given {
                 format = "qcow2", scratch;
     std::uint32_t chunk_bytes = 65536;
     std::uint64_t bandwidth = 0;
-    std::vector<std::string> disks, images, points;
+    std::vector<std::string> disks, images, points, vms;
+    std::string policy;
+    s::RetentionRules keep;
     bool full = false, read_data = false, no_freeze = false, no_config = false, dry_run = false,
          extents = false, read_maps = false, without_key = false;
 
@@ -302,6 +305,37 @@ private:
         });
         forget->add_option("POINT", given_.points, "ids, prefixes or VM@latest")->required();
         need_vault(forget);
+        add_prune();
+    }
+
+    void add_prune() {
+        CLI::App* prune =
+            add(app_, "prune", "forget the recovery points that no rule keeps", [this] {
+                return with_kind(s::PruneRequest{given_.access(), given_.vms, given_.keep,
+                                                 given_.policy, given_.dry_run});
+            });
+        prune->add_option("VM", given_.vms, "names or uuids (default: all)");
+        prune->add_option("--policy", given_.policy,
+                          "a file with <retention> rules, instead of the host configuration");
+        const auto count = [&](const char* name, std::uint32_t& into, const char* what) {
+            prune->add_option(name, into, what)
+                ->check(CLI::Range(0, 9999))
+                ->excludes(prune->get_option("--policy"));
+        };
+        count("--keep-last", given_.keep.last, "the newest so many points of each VM");
+        count("--keep-hourly", given_.keep.hourly, "the newest of each of so many hours");
+        count("--keep-daily", given_.keep.daily, "the newest of each of so many days");
+        count("--keep-weekly", given_.keep.weekly, "the newest of each of so many weeks");
+        count("--keep-monthly", given_.keep.monthly, "the newest of each of so many months");
+        count("--keep-yearly", given_.keep.yearly, "the newest of each of so many years");
+        prune
+            ->add_option("--keep-within", given_.keep.within,
+                         "all of so long before a VM's newest point (36h, 30d, 8w)")
+            ->excludes(prune->get_option("--policy"));
+        prune->add_option("--zone", given_.keep.zone,
+                          "whose midnight parts days (Europe/Berlin; default UTC)");
+        prune->add_flag("--dry-run", given_.dry_run, "say what would be done");
+        need_vault(prune);
     }
 
     void add_verify() {

@@ -197,7 +197,7 @@ struct Renderer {
     void (*render)(std::ostream&, const s::Value&);
 };
 
-constexpr std::array<Renderer, 16> renderers{{{"backup", render_point},
+constexpr std::array<Renderer, 17> renderers{{{"backup", render_point},
                                               {"show", render_point},
                                               {"points", render_points},
                                               {"points.diff", render_diff},
@@ -211,6 +211,7 @@ constexpr std::array<Renderer, 16> renderers{{{"backup", render_point},
                                               {"verify", render_check},
                                               {"restore", render_check},
                                               {"forget", render_forgotten},
+                                              {"prune", render_prune},
                                               {"guest.status", render_guest},
                                               {"guest.doctor", render_diagnosis}}};
 

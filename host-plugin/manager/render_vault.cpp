@@ -2,6 +2,7 @@
 
 #include "manager/terminal.hpp"
 #include "serialization/reports.hpp"
+#include "serialization/retention.hpp"
 
 namespace stillpoint::manager {
 
@@ -48,6 +49,32 @@ void render_stats(std::ostream& out, const s::Value& document) {
     out << "\n";
     if (report->freed_bytes) {
         out << "forgetting what was named would free " << human_bytes(*report->freed_bytes) << "\n";
+    }
+}
+
+namespace {
+
+void render_pruned(std::ostream& out, const char* verdict, const s::PrunedPoint& point) {
+    out << verdict << "  " << point.point << "  " << point.time << "  " << point.vm << "  "
+        << name_of(point.level);
+    for (std::size_t i = 0; i < point.reasons.size(); ++i) {
+        out << (i == 0 ? "  (" : ", ") << point.reasons[i];
+    }
+    out << (point.reasons.empty() ? "\n" : ")\n");
+}
+
+}  // namespace
+
+void render_prune(std::ostream& out, const s::Value& document) {
+    const auto report = s::from_value<s::PruneReport>(document, "prune");
+    if (!report) return;
+    for (const s::PrunedPoint& point : report->kept) render_pruned(out, "keep  ", point);
+    for (const s::PrunedPoint& point : report->forgotten) render_pruned(out, "forget", point);
+    const std::size_t all = report->kept.size() + report->forgotten.size();
+    out << (report->dry_run ? "would forget " : "forgot ") << report->forgotten.size() << " of "
+        << all << " recovery points\n";
+    if (!report->dry_run && !report->forgotten.empty()) {
+        out << "`stillpoint vault gc` frees the space\n";
     }
 }
 

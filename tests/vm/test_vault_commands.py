@@ -40,6 +40,34 @@ class VaultCommands(unittest.TestCase):
         path.write_text(text + "\n")
         return path
 
+    def prune(self, *options, expect=0):
+        return self.stillpoint.run("prune", *options, expect=expect)
+
+    def test_prune(self):
+        self.stillpoint.init()
+        points = []
+        for number in range(4):
+            self.write(0, bytes([number + 1]) * CHUNK)
+            points.append(self.backup())
+        self.assertEqual(self.prune(expect=1).error, "retention.no_rule")
+        self.assertEqual(self.prune("nobody", "--keep-last", 1, expect=1).error, "point.not_found")
+        told = self.prune("--keep-last", 2, "--dry-run").json
+        self.assertEqual([point["point"] for point in told["forgotten"]], points[:2])
+        self.assertEqual(told["kept"][-1]["reasons"], ["newest", "last"])
+        listed = self.stillpoint.run("points").json["points"]
+        self.assertEqual([point["point"] for point in listed], points)
+        policy = self.file("policy.xml", '<host><retention zone="Mars"/></host>')
+        self.assertEqual(self.prune("--policy", policy, expect=2).error, "config.invalid")
+        policy = self.file("policy.xml", '<host><retention daily="9"/><vm name="box">'
+                           '<retention last="3"/></vm></host>')
+        self.assertEqual([point["point"] for point in self.prune("--policy", policy)
+                          .json["forgotten"]], points[:1])
+        self.prune("box", "--keep-last", 2)
+        listed = self.stillpoint.run("points").json["points"]
+        self.assertEqual([point["point"] for point in listed], points[2:])
+        self.assertTrue(self.stillpoint.run("vault", "check",
+                                            f"file://{self.stillpoint.vault}").json["ok"])
+
     def test_keys(self):
         first, second, third = (self.file(name, f"{name} passphrase") for name in
                                 ("first", "second", "third"))

@@ -1,0 +1,108 @@
+#include <map>
+
+#include "abi/handlers.hpp"
+#include "abi/vault_access.hpp"
+#include "env/files.hpp"
+#include "policy/retention.hpp"
+#include "route/point_document.hpp"
+#include "route/point_lookup.hpp"
+
+namespace stillpoint::abi {
+namespace {
+
+using serialization::PrunedPoint;
+using serialization::PruneReport;
+using serialization::PruneRequest;
+using serialization::RetentionRules;
+
+constexpr std::size_t policy_bytes_max = 1u << 20;
+
+struct Candidate {
+    vault::Point point;
+    policy::RetainedPoint facts;
+};
+/// By the VM's uuid, or its name where it has none.
+using ByVm = std::map<std::string, std::vector<Candidate>>;
+
+Result<HostConfig> policy_of(const PruneRequest& request, const JobContext& context) {
+    if (request.policy.empty()) return context.config;
+    SP_ASSIGN(const Bytes bytes, env::read_file(request.policy, policy_bytes_max));
+    return parse_host_config(std::string{as_text(bytes)}, request.policy);
+}
+
+Result<ByVm> candidates(vault::Vault& vault, const std::string& vm) {
+    SP_ASSIGN(std::vector<vault::Point> points, route::points_of(vault, vm));
+    if (points.empty() && !vm.empty()) {
+        return fail(Errc::not_found, "point.not_found", "no recovery point of VM " + vm,
+                    "`stillpoint points` lists what the vault holds");
+    }
+    ByVm found;
+    for (vault::Point& point : points) {
+        SP_ASSIGN(const auto document, route::decode_point_document(point.document));
+        const std::string key = point.vm_uuid.empty() ? "name " + point.vm_name : point.vm_uuid;
+        const policy::RetainedPoint facts{point.id, env::Nanoseconds{document.time_ns},
+                                          document.level, point.recovered};
+        found[key].push_back({std::move(point), facts});
+    }
+    return found;
+}
+
+Result<ByVm> candidates(vault::Vault& vault, const PruneRequest& request) {
+    if (request.vms.empty()) return candidates(vault, std::string{});
+    ByVm all;
+    for (const std::string& vm : request.vms) {
+        SP_ASSIGN(ByVm some, candidates(vault, vm));
+        all.merge(some);
+    }
+    return all;
+}
+
+PrunedPoint verdict_on(const Candidate& candidate, std::vector<std::string> reasons) {
+    return {candidate.point.id,      candidate.point.vm_name,
+            candidate.point.vm_uuid, env::rfc3339(candidate.facts.time),
+            candidate.facts.level,   std::move(reasons)};
+}
+
+Status judge(const std::vector<Candidate>& points, const RetentionRules& rules,
+             PruneReport& report) {
+    std::vector<policy::RetainedPoint> facts;
+    for (const Candidate& candidate : points) facts.push_back(candidate.facts);
+    auto reasons = policy::reasons_to_keep(facts, rules);
+    if (!reasons) return fail(in_step("VM " + points.front().point.vm_name, reasons.error()));
+    for (std::size_t at = 0; at < points.size(); ++at) {
+        auto& list = (*reasons)[at].empty() ? report.forgotten : report.kept;
+        list.push_back(verdict_on(points[at], std::move((*reasons)[at])));
+    }
+    return {};
+}
+
+}  // namespace
+
+/// All is decided before anything is forgotten: a rule that cannot be understood loses nothing.
+Result<JobResult> handle_prune(const serialization::Value& document, const JobContext& context) {
+    SP_ASSIGN(const auto request, serialization::from_value<PruneRequest>(document, "prune"));
+    SP_ASSIGN(const HostConfig config, policy_of(request, context));
+    SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context));
+    SP_ASSIGN(const ByVm vms, candidates(*open.vault, request));
+    PruneReport report{.dry_run = request.dry_run, .kept = {}, .forgotten = {}};
+    for (const auto& [vm, points] : vms) {
+        const vault::Point& any = points.back().point;
+        RetentionRules rules = config.retention_of(any.vm_name, any.vm_uuid);
+        if (request.keep.keeps_something()) {
+            const std::string zone = request.keep.zone.empty() ? rules.zone : request.keep.zone;
+            rules = request.keep;
+            rules.zone = zone;
+        }
+        SP_TRY(judge(points, rules, report));
+    }
+    for (const PrunedPoint& point : report.forgotten) {
+        if (request.dry_run) break;
+        SP_TRY(context.cancel.check());
+        const Status forgotten = open.vault->forget(point.point);
+        // Somebody else has forgotten it meanwhile.
+        if (!forgotten && forgotten.error().code != Errc::not_found) return fail(forgotten.error());
+    }
+    return JobResult{exit_done, serialization::to_value(report)};
+}
+
+}  // namespace stillpoint::abi
