@@ -31,11 +31,12 @@ public:
     unsigned look(const hypervisor::GuestWrites& now) {
         const auto took = last_ ? mean(*last_, now) : std::nullopt;
         const bool unbearable = last_ && is_unbearable(*last_, now);
+        const bool waits = may_wait(now, unbearable);
         last_ = now;
         if (unbearable || (took && *took > limit_)) {
             divisor_ = std::min(divisor_ * 2, divisor_max);
             calm_ = 0;
-        } else if (++calm_ >= calm_looks) {
+        } else if (!waits && ++calm_ >= calm_looks) {
             divisor_ = std::max(divisor_ / 2, 1u);
             calm_ = 0;
         }
@@ -60,8 +61,20 @@ public:
     static constexpr env::Nanoseconds limit_of_idle = std::chrono::milliseconds{20};
     static constexpr unsigned suffering_looks = 5;
     static constexpr int usual_times = 8;  // of a guest whose disks are always that slow
+    // After an unbearable write: so long a silence is a guest that has nothing more to write. Most
+    // of them take a disk for broken after 30 s.
+    static constexpr unsigned silent_looks = 30;
 
 private:
+    // A look at which no write ended may lie in the middle of one that takes seconds.
+    bool may_wait(const hypervisor::GuestWrites& now, bool unbearable) {
+        const bool silent = last_ && now.count == last_->count;
+        if (!silent) silence_ = unbearable ? silent_looks : 0;
+        if (!silent || silence_ == 0) return false;
+        --silence_;
+        return true;
+    }
+
     // A few writes are enough to tell: so slow ones are no noise, and a guest that waits for each
     // of them makes no more.
     bool is_unbearable(const hypervisor::GuestWrites& before, const hypervisor::GuestWrites& now) {
@@ -79,6 +92,7 @@ private:
     unsigned calm_ = 0;
     unsigned slowed_ = 0;
     unsigned suffered_ = 0;
+    unsigned silence_ = 0;  // looks without a write that may still be one long write
 };
 
 }  // namespace stillpoint::route

@@ -99,6 +99,34 @@ TEST_CASE("route/governor: one good look ends the suffering; one without a write
     CHECK(governor.gives_up());
 }
 
+TEST_CASE("route/governor: a guest that waits many looks for each write is not left to it") {
+    for (const int looks_per_write : {1, 2, 3, 4, 7, 20}) {
+        CAPTURE(looks_per_write);
+        Governor governor{5ms, 500ms};
+        Guest guest;
+        int writes = 0;
+        for (int look = 0; look < 1000 && !governor.gives_up(); ++look) {
+            const bool ends = look % looks_per_write == 0;
+            writes += ends ? 1 : 0;
+            static_cast<void>(governor.look(guest.next(ends ? 1 : 0, looks_per_write * 1s)));
+        }
+        CHECK(governor.gives_up());
+        CHECK(writes == 12);  // as many as of a guest of which one ends at each look
+    }
+}
+
+TEST_CASE("route/governor: a guest that stopped writing after it suffered is read fast again") {
+    Governor governor{5ms, 500ms};
+    Guest guest;
+    for (int i = 0; i < 5; ++i) static_cast<void>(governor.look(guest.next(1, 2s)));
+    CHECK(governor.look(guest.next(0, 0s)) == 16);
+    for (unsigned i = 0; i < Governor::silent_looks + 5 * Governor::calm_looks; ++i) {
+        static_cast<void>(governor.look(guest.next(0, 0s)));
+    }
+    CHECK(governor.look(guest.next(0, 0s)) == 1);
+    CHECK_FALSE(governor.gives_up());
+}
+
 TEST_CASE("route/governor: counters that begin anew say nothing") {
     CHECK_FALSE(Governor::mean({1000, 5s}, {20, 1s}));
     CHECK_FALSE(Governor::mean({1000, 5s}, {1001, 5s}));
