@@ -62,7 +62,7 @@ private:
     Nanoseconds stall_ = stall_default;
     Nanoseconds patience_ = patience_default;
     std::optional<env::ProcessWatch> owner_;  // empty: unknown, the pipe must tell
-    pid_t heart_ = 0;                         // the owner's thread that beats; 0: not known yet
+    pid_t heart_ = 0;                         // the owner's thread that spoke last, if it said
     bool told_starved_ = false;
 };
 
@@ -110,14 +110,12 @@ std::optional<Ending> Keeper::obey(const std::string& line) {
         return Ending::owner_gone;
     }
     if (message->boolean_or("done", false)) return Ending::done;
+    heart_ = static_cast<pid_t>(message->integer_or("thread", heart_));
     const Value* document = message->find("watch");
     if (document != nullptr && !watch(*document)) return Ending::owner_gone;
     const bool publishing = document_ && message->boolean_or("publishing", false);
     if (publishing) (*document_->map())[undecided] = false;
-    if (document == nullptr && !publishing) {  // alive
-        heart_ = static_cast<pid_t>(message->integer_or("thread", heart_));
-        return std::nullopt;
-    }
+    if (document == nullptr && !publishing) return std::nullopt;  // alive
     // An owner that no longer reads is found out by what follows.
     (void)pipe_.write_all(as_bytes("{\"watching\":true}\n"), Deadline{clock_, attempt_min}, {});
     return std::nullopt;
@@ -137,7 +135,7 @@ std::optional<Ending> Keeper::read_pipe() {
     return std::nullopt;
 }
 
-// Before the first beat the main thread stands for the heart: it is about to start it.
+// Before the first beat whoever told us to watch stands for the heart: it is about to start it.
 std::optional<env::ThreadLook> Keeper::look_at_heart() const {
     if (!owner_) return std::nullopt;
     const pid_t owner = env::starter_pid();

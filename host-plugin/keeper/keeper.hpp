@@ -13,12 +13,13 @@ namespace stillpoint::keeper {
 
 /// What the owner tells its keeper on the pipe, as JSON lines:
 /// {"watch": {…snapshot's keeper_document…, "owner_pid": n, "job_folder": "…", "vm_lock": "…",
-///            "stall_ms": n, "patience_ms": n}}
+///            "stall_ms": n, "patience_ms": n}, "thread": id}
 ///                a later one replaces the earlier; answered by {"watching": true}
 ///                "undecided": true in it asks for the new bitmaps to be dropped as well
 /// {"publishing": true}  the point may be durable from now on: the new bitmaps are for the next run
 ///                to judge; answered likewise, and the owner publishes nothing before the answer
-/// {"alive": n, "thread": id}  at least every heartbeat_interval; the thread is the one that beats
+/// {"alive": n, "thread": id}  at least every heartbeat_interval; the thread is the one that
+///                speaks, and what is looked at when nothing more is heard
 /// {"done": true} everything was ended by the owner: the keeper leaves without doing anything
 /// Anything that is no JSON object ends the watch as the owner's death would, without killing it.
 inline constexpr env::Nanoseconds heartbeat_interval = std::chrono::seconds{1};
@@ -58,7 +59,8 @@ public:
     /// gives none, and then nothing may be published.
     /// @errors io, id "keeper.dead"
     virtual Status publishing() = 0;
-    /// May be called as often as wanted: what is more than enough is not sent.
+    /// May be called as often as wanted, also beside and after done(): what is more than enough is
+    /// not sent.
     /// @errors io, id "keeper.dead"
     virtual Status beat() = 0;
     /// The owner cleaned up itself. Waits for the keeper's end.

@@ -25,6 +25,10 @@ Error dead(const std::string& why) {
             "start the backup again; without a keeper nothing would clean up after a crash"};
 }
 
+std::int64_t this_thread() {
+    return ::gettid();
+}
+
 class ProcessKeeper final : public KeeperHandle {
 public:
     ProcessKeeper(env::Child child, env::UnixSocket socket, const env::Clock& clock)
@@ -47,9 +51,10 @@ private:
     env::Child child_;
     pid_t pid_ = child_.pid();
     env::UnixSocket socket_;
-    std::mutex sending_;  // lines must not interleave; guards the two below
+    std::mutex sending_;  // lines must not interleave; guards the three below
     env::Nanoseconds last_sent_{};
     std::int64_t beats_ = 0;
+    bool dismissed_ = false;  // it leaves by itself: no death
     bool ended_ = false;
 };
 
@@ -83,7 +88,7 @@ Status ProcessKeeper::watch(const Value& document) {
     }
     Map members = *document.map();
     members.try_emplace("owner_pid", static_cast<std::int64_t>(::getpid()));
-    return tell(Map{{"watch", std::move(members)}});
+    return tell(Map{{"watch", std::move(members)}, {"thread", this_thread()}});
 }
 
 Status ProcessKeeper::publishing() {
@@ -100,15 +105,17 @@ Status ProcessKeeper::tell(const Value& message) {
 
 Status ProcessKeeper::beat() {
     const std::scoped_lock lock{sending_};
+    if (dismissed_) return {};
     if (socket_.closed()) return fail(dead("its end of the pipe is closed"));
     if (clock_.monotonic() - last_sent_ < beat_spacing) return {};
-    return send(Map{{"alive", ++beats_}, {"thread", static_cast<std::int64_t>(::gettid())}});
+    return send(Map{{"alive", ++beats_}, {"thread", this_thread()}});
 }
 
 Status ProcessKeeper::done() {
     {
         const std::scoped_lock lock{sending_};
         SP_TRY(send(Map{{"done", true}}));
+        dismissed_ = true;
     }
     SP_TRY(child_.wait(Deadline{clock_, answer_budget}));
     ended_ = true;

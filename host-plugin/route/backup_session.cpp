@@ -95,8 +95,9 @@ Status BackupSession::end(hypervisor::Snapshot::Outcome outcome) {
     if (!snapshot_) return {};
     Status ended = snapshot_->end(outcome, {services_.clock, options_.end_budget});
     snapshot_.reset();
+    if (ended) return dismiss();
     heart_ = {};
-    return ended ? dismiss() : Status{fail(hand_over(ended.error()))};
+    return fail(hand_over(ended.error()));
 }
 
 Error BackupSession::hand_over(Error error) {
@@ -122,7 +123,9 @@ Status BackupSession::dismiss() {
     // While the keeper still watches, so that a kill -9 in between leaves no folder either.
     std::error_code ignored;  // an empty folder that stays is harmless and named after the point
     if (!folder_.empty()) std::filesystem::remove_all(folder_, ignored);
+    // The heart beats on until the keeper has left: it would kill an owner that is slow here.
     Status dismissed = keeper_->done();
+    heart_ = {};
     keeper_.reset();
     return dismissed;
 }
@@ -136,8 +139,8 @@ BackupSession::~BackupSession() {
     // An early return: what was prepared is ended as failed. The first error is already on its way
     // to the user, and the keeper repeats what does not work here.
     if (snapshot_) (void)end(hypervisor::Snapshot::Outcome::failed);
-    heart_ = {};
     if (keeper_) (void)dismiss();
+    heart_ = {};
 }
 
 }  // namespace stillpoint::route

@@ -44,7 +44,7 @@ struct World {
             },
             .spawn_keeper = [this]() -> Result<std::unique_ptr<keeper::KeeperHandle>> {
                 SP_TRY(journal.call("keeper.spawn"));
-                return std::make_unique<FakeKeeper>(journal);
+                return make_keeper();
             }};
         return route::run_backup(services, options, cancel);
     }
@@ -55,6 +55,9 @@ struct World {
                const env::CancelToken&) -> Result<std::unique_ptr<guest::GuestClient>> {
         SP_TRY(journal.call("guest.connect"));
         return std::make_unique<FakeGuest>(journal, clock);
+    };
+    std::function<std::unique_ptr<keeper::KeeperHandle>()> make_keeper = [this] {
+        return std::make_unique<FakeKeeper>(journal);
     };
     Journal journal;
     env::SystemClock clock;

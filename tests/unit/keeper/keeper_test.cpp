@@ -196,6 +196,24 @@ TEST_CASE("keeper: an owner that gets no processor is waited for, and not killed
     REQUIRE(owner.keeper.ended(in(10s)));
 }
 
+TEST_CASE("keeper: until the first beat the thread that asked for the watch is looked at") {
+    const World world;
+    Map document = world.document(700);
+    document["from_busy_thread"] = true;
+    Owner owner = Owner::start(document);
+    const env::Deadline soon = in(60s);
+    std::string log;
+    while (log.find("owner") == std::string::npos) {
+        REQUIRE_FALSE(soon.passed());
+        REQUIRE(env::pause(20ms, {}));
+        log = as_text(env::read_file(world.job / "keeper.log", 1u << 20).value_or(Bytes{}));
+    }
+    CHECK(log.find("for want of a processor") != std::string::npos);
+    CHECK(world.cleaned().empty());
+    owner.process.child.kill(SIGKILL);
+    REQUIRE(owner.keeper.ended(in(10s)));
+}
+
 TEST_CASE("keeper: an owner that is done is left alone") {
     const World world;
     Owner owner = Owner::start(world.document(hour_ms));
@@ -261,6 +279,7 @@ TEST_CASE("keeper: without a watch the owner's end means nothing") {
     const auto handle = spawn_keeper(PROBE_KEEPER, real_clock).value();
     REQUIRE(handle->beat());
     REQUIRE(handle->done());
+    CHECK(handle->beat());  // a heart that beats once more is not told of a death
     CHECK(world.cleaned().empty());
 }
 

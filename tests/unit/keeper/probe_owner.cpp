@@ -1,5 +1,6 @@
 // An owner of a keeper, told over a descriptor what to do:
-//     probe_owner KEEPER FD     first line: the document to watch; answers "ready PID"
+//     probe_owner KEEPER FD     first line: the document to watch; answers "ready PID". With
+//                               "from_busy_thread" in it, a thread asks that works on for ever
 //     done    ends the keeper, answers "done"
 //     leak    forks a child that keeps every descriptor open; answers "leaked"
 //     beat    beats from now on, answering "beat" each time
@@ -9,6 +10,8 @@
 
 #include <array>
 #include <cstdlib>
+#include <future>
+#include <thread>
 
 #include "env/poll.hpp"
 #include "env/unix_socket.hpp"
@@ -58,6 +61,20 @@ void beat_for_ever(keeper::KeeperHandle& keeper, Control& control) {
     }
 }
 
+// @param busy the thread that works on, where the document asks for one
+Status watch(keeper::KeeperHandle& keeper, const serialization::Value& document,
+             std::thread& busy) {
+    if (!document.boolean_or("from_busy_thread", false)) return keeper.watch(document);
+    std::promise<Status> promised;
+    auto watching = promised.get_future();
+    busy = std::thread{[&keeper, &document, told = std::move(promised)]() mutable {
+        told.set_value(keeper.watch(document));
+        for (volatile bool works = true; works;) {
+        }
+    }};
+    return watching.get();
+}
+
 // Whoever else wants that processor gets nearly all of it.
 void stand_behind() {
     cpu_set_t first{};
@@ -87,7 +104,8 @@ int main(int /*argc*/, char** argv) {
     Control control{std::atoi(argv[2])};
     const auto document = serialization::parse_json(control.line(10s));
     auto keeper = keeper::spawn_keeper(argv[1], real_clock);
-    if (!document || !keeper || !(*keeper)->watch(*document)) return 1;
+    std::thread busy;  // ends with the process
+    if (!document || !keeper || !watch(**keeper, *document, busy)) return 1;
     control.say("ready " + std::to_string((*keeper)->pid()));
     while (!control.gone()) {
         const std::string command = control.line(60s);
