@@ -79,8 +79,9 @@ Cap cap_of_hooks_alone(const LevelInput& input) {
 /// A writer that was ready before the snapshot is quiesced only if it says after the thaw that it
 /// was: silence is no evidence.
 Cap cap_of_writers(const LevelInput& input) {
-    if (!input.prepared || !input.thawed) return {};
-    const auto& after = input.thawed->evidence;
+    if (!input.prepared) return {};
+    const std::vector<Evidence> after =
+        input.thawed ? input.thawed->evidence : std::vector<Evidence>{};
     for (const Evidence& before : input.prepared->evidence) {
         if (before.kind != EvidenceKind::writer || before.excluded) continue;
         const auto same = [&](const Evidence& e) {

@@ -107,6 +107,18 @@ TEST_CASE("quiesce/writers: one that is not ready before the snapshot, and one l
     CHECK(result.partial);
 }
 
+TEST_CASE("quiesce/writers: where nothing was thawed nobody said anything after the snapshot") {
+    LevelInput input = held_with_writers();
+    input.prepared->freeze_needed = false;
+    input.frozen.reset();
+    input.thawed.reset();
+    input.finished = Finished{"job", {}};
+    const LevelResult result = compute_level(input);
+    CHECK(result.level == Level::crash);
+    CHECK(warns(result, "writer.silent"));
+    CHECK(std::ranges::none_of(result.evidence, &Evidence::quiesced));
+}
+
 TEST_CASE("quiesce/writers: without a hold their word is worth nothing") {
     LevelInput input = held_with_writers();
     input.thawed->held = false;
