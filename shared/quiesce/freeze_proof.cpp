@@ -128,7 +128,7 @@ struct Check {
 constexpr std::array checks{
     Check{"freeze.wrong_lease", "the guest's Frozen is about another freeze", frozen_lease_wrong},
     Check{"thaw.wrong_lease", "the guest's Thawed is about another freeze", thawed_lease_wrong},
-    Check{"freeze.not_held", "the freeze ended before the guest was asked to thaw", not_held},
+    Check{"freeze.not_held", "the freeze did not hold until the thaw that was asked for", not_held},
     Check{"freeze.window", "the snapshot was not taken between Frozen and Thaw", window_disordered},
     Check{"freeze.stamps", "the guest's times are not in order", stamps_disordered},
     Check{"freeze.stamps_changed", "the guest tells other times at the thaw than at the freeze",
@@ -191,7 +191,7 @@ std::string failed_names(const Claim& claim) {
 std::optional<Warning> first_problem(const Claim& claim) {
     for (const Check& check : checks) {
         if (!check.broken(claim)) continue;
-        const bool about_volumes = check.broken == volume_failed;
+        const bool about_volumes = check.broken == volume_failed || check.broken == not_held;
         return Warning{check.code, check.text + (about_volumes ? failed_names(claim) : "")};
     }
     return std::nullopt;
