@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/hex.hpp"
 #include "env/random.hpp"
 #include "vault/key_slots.hpp"
 #include "vault/object_names.hpp"
@@ -61,22 +62,65 @@ Result<std::string> add(BlockStore& store, const KeyRing& ring, const KeyMateria
     return object;
 }
 
-// Two removals at once can each rely on the slot that the other takes. Whoever finds afterwards
-// that what it relied on is gone puts its own back, so that one of them always stays.
-Status remove(BlockStore& store, const DecodedConfig& decoded, const std::string& object,
-              const KeyMaterial& stays) {
-    SP_ASSIGN(const ByteCount size, store.size(object));
-    SP_ASSIGN(const Bytes bytes, store.get(object, ByteOffset{0}, size));
-    SP_TRY(store.remove(object));
-    SP_ASSIGN(const KeySlots left, load_key_slots(store, decoded.digest));
-    const auto opened = open_any_slot(left, stays, decoded);
-    if (opened) return {};
-    SP_TRY(store.put(object, bytes));
-    return fail(Errc::busy, "vault.key_race",
-                "another key of the vault was removed at the same moment: " + id_of(object) +
-                    " was put back",
-                "list the keys and try again");
-}
+/// A slot that is about to be removed, told to all others before it is. Two removals at once can
+/// each rely on the slot that the other takes: whoever tells it last sees the other's word, or that
+/// the slot is gone already, so that one of them always gives way, whenever either is killed.
+/// docs/vault-format.md, section "Removing a key slot"
+class Removal {
+public:
+    Removal(BlockStore& store, const DecodedConfig& decoded, std::string slot)
+        : store_(store),
+          decoded_(decoded),
+          slot_(std::move(slot)),
+          words_(names::removals + id_of(slot_) + "."),
+          word_(words_ + to_hex(env::random_bytes(4))) {}
+
+    Status run(const KeyMaterial& stays) {
+        SP_TRY(store_.put(word_, as_bytes(slot_)));
+        const Status proven = prove_stays(stays);
+        if (!proven) {
+            (void)store_.remove(word_);  // left over it costs a removal, never a key
+            return proven;
+        }
+        SP_TRY(store_.remove(slot_));
+        take_back_words();
+        return {};
+    }
+
+private:
+    /// In this order: the word of a removal that has ended goes after its slot.
+    Status prove_stays(const KeyMaterial& stays) {
+        SP_ASSIGN(const auto words, store_.list(names::removals));
+        SP_ASSIGN(KeySlots left, load_key_slots(store_, decoded_.digest));
+        std::erase_if(left.ours, [&](const auto& entry) {
+            const std::string others = names::removals + id_of(entry.first) + ".";
+            return std::ranges::any_of(
+                words, [&](const ObjectInfo& word) { return word.name.starts_with(others); });
+        });
+        const auto opened = open_any_slot(left, stays, decoded_);
+        if (opened) return {};
+        const Errc code = opened.error().code;
+        if (code != Errc::denied && code != Errc::corrupt) return fail(opened.error());
+        return fail(Errc::busy, "vault.key_race",
+                    "key " + id_of(slot_) +
+                        " stays: the one that opened the vault is being removed as well, or its "
+                        "removal was interrupted",
+                    "list the keys and try again; a removal that was interrupted ends when it is "
+                    "repeated");
+    }
+
+    /// Of everybody who was about to remove this slot. It is gone: what fails here leaves words
+    /// that are in nobody's way.
+    void take_back_words() {
+        const auto words = store_.list(words_);
+        if (!words) return;
+        for (const ObjectInfo& word : *words) (void)store_.remove(word.name);
+    }
+
+    BlockStore& store_;
+    const DecodedConfig& decoded_;
+    std::string slot_, words_, word_;
+};
 
 }  // namespace
 
@@ -117,14 +161,14 @@ Status remove_key(BlockStore& store, const KeyMaterial& key, const std::string& 
                     "key " + id + " is the one that opened the vault just now",
                     "open it with another key that stays, or use `stillpoint vault key rotate`");
     }
-    return remove(store, ring.decoded, object, key);
+    return Removal{store, ring.decoded, object}.run(key);
 }
 
 Result<std::string> rotate_key(BlockStore& store, const KeyMaterial& key,
                                const KeyMaterial& fresh) {
     SP_ASSIGN(const KeyRing ring, open_ring(store, key));
     SP_ASSIGN(const std::string object, add(store, ring, fresh));
-    SP_TRY(remove(store, ring.decoded, ring.opened.object, fresh));
+    SP_TRY((Removal{store, ring.decoded, ring.opened.object}.run(fresh)));
     SP_ASSIGN(const KeySlots left, load_key_slots(store, ring.decoded.digest));
     if (const auto still = open_any_slot(left, key, ring.decoded)) {
         return fail(

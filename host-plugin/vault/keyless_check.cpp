@@ -101,6 +101,11 @@ std::string_view rest_of(const std::string& name, const char* prefix) {
 
 bool is_plain(const std::string& name) {
     if (name.starts_with(names::keys)) return is_hex(rest_of(name, names::keys), 8);
+    if (name.starts_with(names::removals)) {
+        const std::string_view rest = rest_of(name, names::removals);
+        return rest.size() == 17 && rest[8] == '.' && is_hex(rest.substr(0, 8), 8) &&
+               is_hex(rest.substr(9), 8);
+    }
     // What an init tried the store with, where it could not remove it again.
     return name == names::config || name.starts_with(names::probe);
 }

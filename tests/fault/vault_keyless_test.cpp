@@ -139,13 +139,14 @@ TEST_CASE("fault/keyless: two packs exchanged, and strangers") {
     CHECK(vault.finds(packs[0]));
     test::overwrite(vault.store, packs[0], a);
     for (const char* stranger : {"other", "packs/ab/cd", "points/x", "keys/12", "runs/gc-1.0",
-                                 "index/00", "copies/nobody", "waits/w"}) {
+                                 "index/00", "copies/nobody", "waits/w", "removals/x"}) {
         CAPTURE(stranger);
         REQUIRE(vault.store.put(stranger, a));
         CHECK(vault.finds(stranger));
         REQUIRE(vault.store.remove(stranger));
     }
     REQUIRE(vault.store.put("probe/0123456789abcdef", a));
+    REQUIRE(vault.store.put("removals/0123abcd.4567ef01", a));
     CHECK(vault.check().damage.empty());
 }
 
