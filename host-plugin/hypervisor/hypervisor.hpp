@@ -103,7 +103,8 @@ struct GuestWrites {
 
 /// One snapshot of all planned disks at one instant. Order of calls: prepare (before the freeze; no
 /// effect on the guest) → take (the instant; thaw right after) → exports → … reads … → prove_alive
-/// → [point is published] → end. The destructor ends what was left: as end() said, else as failed.
+/// → let_go → [point is published] → end. The destructor ends what was left: as end() said, else as
+/// failed.
 /// @threads one at a time; `prove_alive` may be called while others read
 class Snapshot {
 public:
@@ -131,6 +132,10 @@ public:
     virtual std::function<Status()> room_check() {
         return [] { return Status{}; };
     }
+    /// After prove_alive(), when nothing more is read: ends all that costs the guest's writes and
+    /// takes room, while the point is still being made durable. Bitmaps stay as they are for end(),
+    /// which repeats what failed here.
+    virtual Status let_go(const env::Deadline&) { return {}; }
     /// Ends exports and jobs, removes scratch and sockets. `published` retires the parent bitmaps
     /// (I2) and keeps the new ones; otherwise the new ones are dropped and the parents stay.
     enum class Outcome { published, failed };

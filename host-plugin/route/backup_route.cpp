@@ -26,10 +26,11 @@ public:
         auto captured = capture(vm, *session);
         auto published = captured ? ship(*session) : Status{fail(captured.error())};
         if (!published) published = fail(session->snapshot().explain(published.error()));
-        tell_guest(vm, published);
         const auto outcome = published ? hypervisor::Snapshot::Outcome::published
                                        : hypervisor::Snapshot::Outcome::failed;
         const Status ended = session->end(outcome);
+        // The guest's answer may take a minute, in which its writes should cost nothing any more.
+        tell_guest(vm, published);
         if (!published) return fail(session->cause(published.error()));
         if (!ended) warn_late(ended.error());
         return report_of(point_, document_,
@@ -170,6 +171,9 @@ private:
                   session.snapshot().open_exports(within(options_.snapshot_budget)));
         SP_ASSIGN(const auto transfers, transfer(session, exports));
         SP_TRY(session.snapshot().prove_alive());
+        // A store may take its time from here on; the guest shall not pay for it. What fails is
+        // repeated, and reported, when the session ends.
+        (void)session.snapshot().let_go(within(options_.end_budget));
         services_.reporter.progress({.phase = "publish", .disk = {}, .text = {}});
         describe_disks(transfers);
         SP_TRY(add_configuration());

@@ -1,5 +1,6 @@
 #pragma once
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -46,6 +47,8 @@ class FakeSnapshot final : public hypervisor::Snapshot {
 public:
     FakeSnapshot(Journal& journal, const env::Clock& clock, std::vector<std::string> disks)
         : journal_(journal), clock_(clock), disks_(std::move(disks)) {}
+    std::function<Status()> room = [] { return Status{}; };
+    std::function<Status()> room_check() override { return room; }
     Status prepare(const env::Deadline&, const env::CancelToken&) override {
         return journal_.call("snapshot.prepare");
     }
@@ -61,6 +64,7 @@ public:
         return exports;
     }
     Status prove_alive() override { return journal_.call("snapshot.prove_alive"); }
+    Status let_go(const env::Deadline&) override { return journal_.call("snapshot.let_go"); }
     Status end(Outcome outcome, const env::Deadline&) override {
         return journal_.call(outcome == Outcome::published ? "snapshot.end(published)"
                                                            : "snapshot.end(failed)");
@@ -245,7 +249,9 @@ private:
 /// A guest that does what it should; each call can be the one that fails.
 class FakeGuest final : public guest::GuestClient {
 public:
-    FakeGuest(Journal& journal, const env::Clock& clock) : journal_(journal), clock_(clock) {
+    FakeGuest(Journal& journal, const env::Clock& clock, std::vector<std::string> features = {})
+        : journal_(journal), clock_(clock) {
+        welcome_.features = std::move(features);
         welcome_.os = "linux";
         welcome_.volumes = {{.name = "/", .type = "ext4", .device = "254:0"}};
     }
@@ -282,6 +288,12 @@ public:
                                            const env::Deadline&) override {
         SP_TRY(journal_.call("guest.finish"));
         return serialization::Finished{.job_id = request.job_id};
+    }
+    Result<serialization::Completed> complete(const serialization::Complete& request,
+                                              const env::Deadline&) override {
+        SP_TRY(
+            journal_.call(request.success ? "guest.complete(success)" : "guest.complete(failure)"));
+        return serialization::Completed{request.job_id, {}};
     }
     void cancel(const std::string&) noexcept override { (void)journal_.call("guest.cancel"); }
     Result<env::Nanoseconds> ping(const env::Deadline&) override { return env::Nanoseconds{1}; }

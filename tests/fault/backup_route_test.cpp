@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <condition_variable>
+
 #include "fakes/backup_world.hpp"
 #include "route/backup_session.hpp"
 
@@ -15,6 +17,9 @@ void check_order(const Journal& journal) {
         CHECK(journal.at("run.flush") < journal.at("run.publish"));
         CHECK(journal.called("snapshot.prove_alive"));
         CHECK(journal.at("snapshot.prove_alive") < journal.at("run.flush"));
+        // I6: while the store takes its time, the guest's writes cost nothing any more.
+        CHECK(journal.at("snapshot.prove_alive") < journal.at("snapshot.let_go"));
+        CHECK(journal.at("snapshot.let_go") < journal.at("run.flush"));
         // Until then the keeper would drop the bitmaps of a dead owner's point.
         CHECK(journal.called("keeper.publishing"));
         CHECK(journal.at("keeper.publishing") < journal.at("run.publish"));
@@ -42,6 +47,34 @@ void check_guest(const Journal& journal) {
     }
     CHECK((journal.called("guest.finish") || journal.called("guest.cancel")));
 }
+
+/// Leaves only once it was told so and heard the heart beat after that.
+class LingeringKeeper final : public keeper::KeeperHandle {
+public:
+    explicit LingeringKeeper(bool& heard) : heard_(heard) {}
+    Status watch(const serialization::Value&) override { return {}; }
+    Status publishing() override { return {}; }
+    Status beat() override {
+        const std::scoped_lock lock{mutex_};
+        ++beats_;
+        beaten_.notify_all();
+        return {};
+    }
+    Status done() override {
+        std::unique_lock lock{mutex_};
+        const int before = beats_;
+        heard_ = beaten_.wait_for(lock, std::chrono::seconds{20}, [&] { return beats_ > before; });
+        return {};
+    }
+    keeper::Farewell hand_over() override { return keeper::Farewell::failed; }
+    [[nodiscard]] pid_t pid() const override { return 0; }
+
+private:
+    bool& heard_;
+    std::mutex mutex_;
+    std::condition_variable beaten_;
+    int beats_ = 0;
+};
 
 }  // namespace
 
@@ -154,6 +187,33 @@ TEST_CASE("route/backup: a cancelled backup ends clean and publishes nothing") {
     REQUIRE_FALSE(report);
     CHECK(report.error().code == Errc::cancelled);
     CHECK(world.vault.held.empty());
+}
+
+TEST_CASE("route/backup: the heart beats until the keeper has left") {
+    World world{-1};
+    bool heard = false;
+    world.make_keeper = [&] { return std::make_unique<LingeringKeeper>(heard); };
+    REQUIRE(world.back_up());
+    CHECK(heard);
+}
+
+TEST_CASE("route/backup: the guest hears of the durable point once its disks are its own again") {
+    for (const bool published : {true, false}) {
+        World world{-1};
+        world.connect_guest =
+            [&](const env::Path&, const std::string&, const env::Deadline&,
+                const env::CancelToken&) -> Result<std::unique_ptr<guest::GuestClient>> {
+            return std::make_unique<FakeGuest>(
+                world.journal, world.clock,
+                std::vector<std::string>{std::string{guest::completes_feature}});
+        };
+        if (!published) world.options.require = serialization::Level::application;
+        CHECK(world.back_up().has_value() == published);
+        const std::string ended = published ? "snapshot.end(published)" : "snapshot.end(failed)";
+        const std::string told = published ? "guest.complete(success)" : "guest.complete(failure)";
+        REQUIRE(world.journal.called(told));
+        CHECK(world.journal.at(ended) < world.journal.at(told));
+    }
 }
 
 TEST_CASE("route/backup: a second backup of the same VM is refused while one runs") {

@@ -264,12 +264,25 @@ Status LibvirtSnapshot::retire(std::string DiskPlan::*which, const env::Deadline
                                    });
 }
 
+Status LibvirtSnapshot::let_go(const env::Deadline& deadline) {
+    if (ended_ || !begin_) return {};
+    state_->expect_end();
+    SP_TRY(end_job(deadline));
+    SP_TRY(remove_scratch(paths_));
+    // From now on a VM that stops is not ours to resume.
+    let_go_ = true;
+    state_->set_alarm({});
+    watch_.reset();
+    return {};
+}
+
 Status LibvirtSnapshot::end(Outcome outcome, const env::Deadline& deadline) {
     if (std::exchange(ended_, true) || !prepared_) return {};
     if (state_) state_->expect_end();
-    Status ended = end_job(deadline);
+    Status ended = let_go_ ? Status{} : end_job(deadline);
     // Our connection may be what broke: a fresh one does what a keeper would.
     if (!ended) ended = clean_up_libvirt(keeper_document(), deadline);
+    const bool over = ended.has_value();
     if (begin_ || !own_tracking_.empty()) {
         const auto which =
             outcome == Outcome::published ? &DiskPlan::parent_bitmap : &DiskPlan::new_bitmap;
@@ -279,7 +292,9 @@ Status LibvirtSnapshot::end(Outcome outcome, const env::Deadline& deadline) {
     // Until here an I/O error that our scratch caused is heard of, and the guest resumed.
     if (state_) state_->set_alarm({});
     watch_.reset();
-    Status removed = remove_scratch(paths_);
+    // A job that could not be ended still writes there. What is left also tells the keeper that a
+    // pause by an I/O error may be ours to end.
+    Status removed = over ? remove_scratch(paths_) : Status{};
     return ended ? removed : ended;
 }
 

@@ -37,6 +37,7 @@ public:
     Status prove_alive() override;
     Result<GuestWrites> guest_writes(const env::Deadline& deadline) override;
     std::function<Status()> room_check() override;
+    Status let_go(const env::Deadline& deadline) override;
     Status end(Outcome outcome, const env::Deadline& deadline) override;
     [[nodiscard]] serialization::Value keeper_document() const override;
 
@@ -61,6 +62,7 @@ private:
     std::string uuid_;
     bool stopped_before_ = false;  // by an I/O error that was none of ours: not ours to resume
     bool prepared_ = false;
+    bool let_go_ = false;  // with success
     bool ended_ = false;
 };
 

@@ -278,6 +278,12 @@ std::function<Status()> QmpSnapshot::room_check() {
     };
 }
 
+Status QmpSnapshot::let_go(const env::Deadline& deadline) {
+    if (phase_ != Phase::taken) return {};
+    SP_TRY(end_in_qemu(*client_, session_, deadline));
+    return remove_scratch(session_);
+}
+
 Status QmpSnapshot::end(Outcome outcome, const env::Deadline& deadline) {
     if (phase_ == Phase::planned || phase_ == Phase::ended) {
         phase_ = Phase::ended;

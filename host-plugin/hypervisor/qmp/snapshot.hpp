@@ -26,6 +26,7 @@ public:
     Status prove_alive() override;
     Result<GuestWrites> guest_writes(const env::Deadline& deadline) override;
     std::function<Status()> room_check() override;
+    Status let_go(const env::Deadline& deadline) override;
     Status end(Outcome outcome, const env::Deadline& deadline) override;
     [[nodiscard]] serialization::Value keeper_document() const override;
 

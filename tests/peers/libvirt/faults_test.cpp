@@ -206,6 +206,46 @@ TEST_CASE("hypervisor/libvirt: a daemon that hangs costs its deadline, no more")
     CHECK(std::filesystem::is_empty(steps.folder()));
 }
 
+TEST_CASE("hypervisor/libvirt: once all is read the guest is let go; checkpoints wait") {
+    TestDomain domain{{{"vda"}}};
+    for (const auto outcome : {Snapshot::Outcome::published, Snapshot::Outcome::failed}) {
+        const bool published = outcome == Snapshot::Outcome::published;
+        BackupSteps steps{domain.name()};
+        steps.plan({"vda"}, published ? "" : point_1, published ? point_1 : point_2);
+        steps.capture();
+        must(steps.snapshot().prove_alive());
+        must(steps.snapshot().let_go(soon()));
+        CHECK_FALSE(domain.has_job());
+        CHECK(std::filesystem::is_empty(steps.folder()));
+        CHECK(domain.checkpoints() == (published ? point_1 : point_1 + " " + point_2));
+        steps.end(outcome);
+        CHECK(domain.checkpoints() == point_1);
+    }
+}
+
+TEST_CASE("hypervisor/libvirt: scratch of a job that could not be ended is left to the keeper") {
+    TestDomain domain{{{"vda"}}};
+    BackupSteps steps{domain.name()};
+    steps.plan({"vda"}, "", point_1);
+    steps.capture();
+    auto order = steps.snapshot().keeper_document();
+    const std::string pid = run({"cat", "/run/libvirtd.pid"});
+    const auto daemon = must(env::ProcessWatch::open(static_cast<pid_t>(std::stoi(pid))));
+    daemon.kill(SIGSTOP);
+    const Status ended =
+        steps.snapshot().end(Snapshot::Outcome::failed, {system_clock, std::chrono::seconds{1}});
+    // By it the keeper knows that a guest which is paused by an I/O error is its to resume.
+    const bool left = std::filesystem::exists(steps.folder() / "qemu" / "scratch-vda.qcow2");
+    daemon.kill(SIGCONT);
+    CHECK(error_id(ended) == "libvirt.timeout");
+    CHECK(left);
+    (*order.map())["undecided"] = true;
+    must(hypervisor::clean_up_libvirt(order, soon()));
+    CHECK_FALSE(domain.has_job());
+    CHECK(std::filesystem::is_empty(steps.folder()));
+    CHECK(domain.checkpoints().empty());
+}
+
 TEST_CASE("hypervisor/libvirt: a daemon that was restarted meanwhile breaks only this backup") {
     TestDomain domain{{{"vda"}}};
     BackupSteps steps{domain.name()};

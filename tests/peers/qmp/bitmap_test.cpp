@@ -122,6 +122,31 @@ TEST_CASE("peers/qmp: the point is durable and the end fails: its bitmap stays a
     CHECK(vm.bitmaps("vda") == Names{bitmap_name("p2")});
 }
 
+TEST_CASE("peers/qmp: once all is read the guest is let go, and bitmaps wait for the verdict") {
+    for (const auto mode : {ModeChoice::safest, ModeChoice::only_backup_job}) {
+        for (const bool published : {true, false}) {
+            CAPTURE(published);
+            Lab lab;
+            lab.make_disk(vda);
+            GuestVm vm{lab, {vda}};
+            const auto driver = vm.open();
+            driver->choose_mode(mode);
+            back_up(*driver, plan_of(lab, {"vda"}, "", "p1"));
+            const std::string before = vm.inventory();
+            const auto plan = plan_of(lab, {"vda"}, "p1", "p2");
+            const Taken taken = take(*driver, plan);
+            need(taken.snapshot->prove_alive());
+            need(taken.snapshot->let_go(soon()));
+            CHECK(vm.inventory() == before);
+            CHECK_FALSE(std::filesystem::exists(plan.job_folder / "qmp"));
+            CHECK(vm.bitmaps("vda").size() == 2);
+            need(taken.snapshot->end(
+                published ? Snapshot::Outcome::published : Snapshot::Outcome::failed, soon()));
+            CHECK(vm.bitmaps("vda") == Names{bitmap_name(published ? "p2" : "p1")});
+        }
+    }
+}
+
 TEST_CASE("peers/qmp: an instant that fails on the second disk leaves both as they were") {
     Lab lab;
     const DiskSpec vdb{.id = "vdb"};
