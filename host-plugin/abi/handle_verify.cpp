@@ -29,8 +29,9 @@ Result<CheckReport> verify_live(const VerifyRequest& request, vault::Vault& vaul
     SP_ASSIGN(const auto limits, limits_for(context, *machine.vm, access.vm));
     const auto readers = read_options_for(context, limits, 0);
     const auto services = services_for(context, vault, *machine.vm, readers);
-    return route::run_verify_live(services, {.point = request.point, .disk = request.disk},
-                                  options_for(context.config, request.scratch_folder),
+    auto options = options_for(context.config, request.scratch_folder);
+    options.write_latency_max = write_latency_for(limits);
+    return route::run_verify_live(services, {.point = request.point, .disk = request.disk}, options,
                                   context.cancel);
 }
 

@@ -7,6 +7,7 @@
 #include "chunk/zero.hpp"
 #include "restore/disk_cursor.hpp"
 #include "route/backup_session.hpp"
+#include "route/caretaker.hpp"
 #include "route/point_lookup.hpp"
 
 namespace stillpoint::route {
@@ -90,7 +91,10 @@ class LiveVerification {
 public:
     LiveVerification(const BackupServices& services, const BackupOptions& options,
                      const env::CancelToken& cancel)
-        : services_(services), options_(options), cancel_(cancel.child()) {}
+        : services_(services),
+          options_(options),
+          cancel_(cancel.child()),
+          reading_(cancel_.child()) {}
 
     Result<CheckReport> run(const VerifyLivePlan& plan) {
         const env::Nanoseconds start = services_.clock.monotonic();
@@ -171,9 +175,21 @@ private:
             return fail(Errc::io, "snapshot.no_export",
                         "disk " + subject_.live.name + " was not exported");
         }
-        SP_TRY(compare(exports.front()));
+        SP_TRY(look_after_guest(session, exports.front()));
         // Until here a broken snapshot may have shown live data: then nothing is proven.
         return session.snapshot().prove_alive();
+    }
+
+    /// The snapshot costs the guest's writes what a backup's does (I6).
+    Status look_after_guest(BackupSession& session, const hypervisor::DiskExport& source) {
+        const auto writes = session.snapshot().guest_writes(within(options_.snapshot_budget));
+        const Governor governor{writes ? Governor::mean({}, *writes) : std::nullopt,
+                                options_.write_latency_max};
+        SP_ASSIGN(const auto caretaker,
+                  Caretaker::start(services_, session.snapshot(), governor, reading_));
+        const Status compared = compare(source);
+        if (const auto given_up = caretaker->end()) return fail(*given_up);
+        return compared;
     }
 
     /// What tracking says was written since the point.
@@ -181,8 +197,8 @@ private:
         if (!is_tracked()) return ExtentSet{};
         SP_ASSIGN(const auto nbd,
                   services_.connect_nbd({source.socket, source.export_name, source.dirty_context},
-                                        cancel_));
-        SP_ASSIGN(const auto plan, nbd->plan(chunk, subject_.root.size, cancel_));
+                                        reading_));
+        SP_ASSIGN(const auto plan, nbd->plan(chunk, subject_.root.size, reading_));
         return extents::unite(plan.read, plan.zeros);
     }
 
@@ -202,8 +218,8 @@ private:
         const ByteCount chunk{services_.vault.chunk_bytes()};
         SP_ASSIGN(const ExtentSet written, written_since(source, chunk));
         SP_ASSIGN(auto nbd,
-                  services_.connect_nbd({source.socket, source.export_name, {}}, cancel_));
-        SP_ASSIGN(const auto whole, nbd->plan(chunk, std::nullopt, cancel_));
+                  services_.connect_nbd({source.socket, source.export_name, {}}, reading_));
+        SP_ASSIGN(const auto whole, nbd->plan(chunk, std::nullopt, reading_));
         const Comparison what = comparison(whole, written, nbd->size(), chunk);
         SP_ASSIGN(const auto reader, services_.vault.open_disk(subject_.root));
         const std::uint64_t total = extents::total(what.read).raw();
@@ -214,8 +230,8 @@ private:
         const unsigned workers = std::max(1u, std::thread::hardware_concurrency());
         SP_TRY(nbd->read(
             what.read, workers,
-            [&](ByteOffset at, ByteView bytes) { return check.compare(at, bytes); }, cancel_));
-        for (const Extent& extent : what.zeros) SP_TRY(check.expect_zeros(extent, cancel_));
+            [&](ByteOffset at, ByteView bytes) { return check.compare(at, bytes); }, reading_));
+        for (const Extent& extent : what.zeros) SP_TRY(check.expect_zeros(extent, reading_));
         note_short_disk(nbd->size(), chunk, findings);
         make_report(findings, what);
         return {};
@@ -270,6 +286,7 @@ private:
     const BackupServices& services_;
     const BackupOptions& options_;
     env::CancelToken cancel_;
+    env::CancelToken reading_;  // cancelled as well when the guest suffers from it
     Subject subject_;
     CheckReport report_;
     std::atomic<std::uint64_t> told_{~0ull - 1};

@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <future>
+#include <mutex>
+
 #include "fakes/backup_world.hpp"
 #include "fakes/plain_disk.hpp"
 #include "support/vault_lab.hpp"
@@ -30,9 +33,12 @@ public:
     Result<std::unique_ptr<hypervisor::Snapshot>> plan_snapshot(
         const hypervisor::SnapshotPlan& plan) override {
         planned = plan;
-        return std::make_unique<fakes::FakeSnapshot>(journal_, clock_,
-                                                     std::vector{plan.disks.at(0).name});
+        auto snapshot = std::make_unique<fakes::FakeSnapshot>(journal_, clock_,
+                                                              std::vector{plan.disks.at(0).name});
+        snapshot->room = room;
+        return snapshot;
     }
+    std::function<Status()> room = [] { return Status{}; };
 
 private:
     fakes::Journal& journal_;
@@ -87,6 +93,7 @@ struct LiveWorld {
             .connect_nbd = [this](const capture::NbdAddress&, const env::CancelToken&)
                 -> Result<std::unique_ptr<capture::NbdSource>> {
                 SP_TRY(journal.call("nbd.connect"));
+                before_reading();
                 // The fake export names no context: the first of two connections is the bitmap's.
                 const bool bitmap = tracked() && ++connections == 1;
                 return std::make_unique<fakes::PlainDisk>(
@@ -118,6 +125,7 @@ struct LiveWorld {
     env::CancelToken cancel;
     Result<env::TemporaryFolder> folder = env::TemporaryFolder::create("/tmp", "sp-live-");
     BackupOptions options;
+    std::function<void()> before_reading = [] {};
     int connections = 0;
 };
 
@@ -176,6 +184,20 @@ TEST_CASE("route/verify_live: without the point's bitmap every difference is rep
     CHECK(report->damage[0].text.find("may have been written") != std::string::npos);
     CHECK(report->note.find("nothing tells what was written") != std::string::npos);
     CHECK(report->written_since == 0);
+}
+
+TEST_CASE("route/verify_live: given up, as a backup is, when its scratch has no room left") {
+    LiveWorld world;
+    std::promise<void> asked;
+    std::once_flag once;
+    world.vm.room = [&]() -> Status {
+        std::call_once(once, [&] { asked.set_value(); });
+        return fail(Errc::refused, "snapshot.broken", "the scratch is full");
+    };
+    auto was_asked = asked.get_future();
+    world.before_reading = [&] { was_asked.wait_for(std::chrono::seconds{20}); };
+    CHECK(world.verify().error().id == "snapshot.broken");
+    CHECK(world.journal.called("snapshot.end(failed)"));
 }
 
 TEST_CASE("route/verify_live: a disk that grew or shrank") {
