@@ -1,6 +1,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <future>
+#include <thread>
 
 #include "fakes/fault_store.hpp"
 #include "fakes/hook_store.hpp"
@@ -160,6 +162,38 @@ TEST_CASE("vault/keys: two who remove each other's key, either killed at any cal
         }
     }
     CHECK(refused > 0);
+}
+
+TEST_CASE("vault/keys: two who remove each other's key, whoever overtakes whom, leave one") {
+    constexpr std::size_t calls = 14;  // more than a removal makes
+    for (std::size_t theirs_at = 0; theirs_at < calls; ++theirs_at) {
+        for (std::size_t ours_at = 0; ours_at < calls; ++ours_at) {
+            CAPTURE(theirs_at);
+            CAPTURE(ours_at);
+            KeyVault vault;
+            REQUIRE(add_key(vault.store, key(1), key(2)));
+            const std::string first = vault.id_of(1), second = vault.id_of(2);
+            std::promise<void> stand, go_on;
+            // They stand before a call, we go as far as one of ours, they to the end, then we.
+            fakes::HookStore theirs{vault.store, fakes::at_call(theirs_at), [&] {
+                                        stand.set_value();
+                                        go_on.get_future().wait();
+                                    }};
+            std::thread other{[&] {
+                (void)remove_key(theirs, key(2), first);
+                if (!theirs.struck()) stand.set_value();
+            }};
+            stand.get_future().wait();
+            const auto let_them = [&] {
+                go_on.set_value();
+                other.join();
+            };
+            fakes::HookStore ours{vault.store, fakes::at_call(ours_at), let_them};
+            (void)remove_key(ours, key(1), second);
+            if (!ours.struck()) let_them();
+            CHECK((vault.opens(1) || vault.opens(2)));
+        }
+    }
 }
 
 TEST_CASE("vault/keys: a removal that was interrupted is in nobody's way for ever") {
