@@ -66,6 +66,7 @@ PrunedPoint verdict_on(const Candidate& candidate, std::vector<std::string> reas
 Status judge(const std::vector<Candidate>& points, const RetentionRules& rules,
              PruneReport& report) {
     std::vector<policy::RetainedPoint> facts;
+    facts.reserve(points.size());
     for (const Candidate& candidate : points) facts.push_back(candidate.facts);
     auto reasons = policy::reasons_to_keep(facts, rules);
     if (!reasons) return fail(in_step("VM " + points.front().point.vm_name, reasons.error()));

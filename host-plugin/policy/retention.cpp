@@ -28,15 +28,15 @@ Result<env::Nanoseconds> parse_within(const std::string& text) {
         char suffix;
         std::int64_t hours;
     };
-    constexpr std::array<Unit, 3> units{{{'h', 1}, {'d', 24}, {'w', 24 * 7}}};
+    constexpr std::array<Unit, 3> units{{{'h', 1}, {'d', 24}, {'w', 168}}};
     constexpr std::int64_t number_max = 100'000;  // hours of eleven years, or more
     std::int64_t number = 0;
     const char* const last = text.data() + text.size();
-    const auto [end, error] = std::from_chars(text.data(), last, number);
-    const auto* unit = std::find_if(units.begin(), units.end(), [&](const Unit& known) {
-        return last - end == 1 && *end == known.suffix;
-    });
-    const bool good = error == std::errc{} && number > 0 && number <= number_max;
+    const auto read = std::from_chars(text.data(), last, number);
+    const char suffix = last - read.ptr == 1 ? *read.ptr : '\0';
+    const auto* unit = std::find_if(units.begin(), units.end(),
+                                    [&](const Unit& known) { return suffix == known.suffix; });
+    const bool good = read.ec == std::errc{} && number > 0 && number <= number_max;
     if (!good || unit == units.end()) {
         return bad_rules("`" + text + "` is no time to keep points for",
                          "write a number and h, d or w, for example 30d");
