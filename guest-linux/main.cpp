@@ -9,6 +9,7 @@
 #include "freeze/freeze_recovery.hpp"
 #include "hooks/azure_import.hpp"
 #include "hooks/hook_runner.hpp"
+#include "hooks/journal_file.hpp"
 #include "service/agent.hpp"
 #include "service/command_line.hpp"
 #include "service/doctor.hpp"

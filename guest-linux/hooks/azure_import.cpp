@@ -7,6 +7,9 @@
 #include "serialization/value.hpp"
 
 namespace stillpoint::linux_guest {
+
+using namespace hooks;
+
 namespace {
 
 using serialization::Value;

@@ -6,11 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
-#include <cctype>
 #include <cerrno>
 
+#include "hooks/hook_environment.hpp"
 #include "os/process.hpp"
 
 namespace stillpoint::linux_guest {
@@ -18,25 +17,12 @@ namespace {
 
 using os::UniqueFd;
 
-constexpr std::size_t job_id_bytes_max = 64;
 constexpr const char* hook_path =
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-bool plain_id(const std::string& id) {
-    return !id.empty() && id.size() <= job_id_bytes_max && std::ranges::all_of(id, [](char c) {
-        return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-';
-    });
-}
-
-std::vector<std::string> environment_of(const HookExecutor::Order& order,
-                                        const std::string& state_folder) {
-    std::vector<std::string> environment{
-        hook_path, std::string("STILLPOINT_PHASE=") + text_of(order.phase),
-        "STILLPOINT_HOOK_DIR=" + order.hook.folder, "STILLPOINT_STATE_DIR=" + state_folder};
-    // Text from the host reaches a program of root's: only what cannot mean anything else.
-    if (plain_id(order.job_id)) environment.push_back("STILLPOINT_JOB=" + order.job_id);
-    if (!order.result.empty()) environment.push_back("STILLPOINT_RESULT=" + order.result);
-    for (const auto& [name, value] : order.hook.environment) {
+std::vector<std::string> environment_of(const HookOrder& order, const std::string& state_folder) {
+    std::vector<std::string> environment{hook_path};
+    for (const auto& [name, value] : hook_environment(order, state_folder)) {
         if (name == "PATH") environment.front() = "PATH=" + value;
         if (name != "PATH") environment.push_back(name + "=" + value);
     }
@@ -87,7 +73,7 @@ Status failed(const std::string& doing, int error) {
     return fail(os::os_error(doing, error));
 }
 
-Status prepare(const HookExecutor::Order& order, const ChildParts& parts) {
+Status prepare(const HookOrder& order, const ChildParts& parts) {
     if (const int error = parts.pen.join(); error != 0) {
         return failed("enter the hook's control group", error);
     }
@@ -102,7 +88,7 @@ Status prepare(const HookExecutor::Order& order, const ChildParts& parts) {
     return error == 0 ? Status{} : failed("become user " + order.command.user, error);
 }
 
-Status execute(const HookExecutor::Order& order, const ChildParts& parts) {
+Status execute(const HookOrder& order, const ChildParts& parts) {
     SP_TRY(prepare(order, parts));
     std::vector<std::string> arguments{order.command.command};
     arguments.insert(arguments.end(), order.command.arguments.begin(),
@@ -120,7 +106,7 @@ Status execute(const HookExecutor::Order& order, const ChildParts& parts) {
 
 }  // namespace
 
-void become_hook(const HookExecutor::Order& order, const ChildParts& parts) {
+void become_hook(const HookOrder& order, const ChildParts& parts) {
     const Status refused = execute(order, parts);
     const std::string text = refused.error().text.substr(0, child_error_bytes_max);
     [[maybe_unused]] const ssize_t told = ::write(parts.error.get(), text.data(), text.size());

@@ -2,7 +2,7 @@
 #include <string>
 #include <vector>
 
-#include "hooks/hook_engine.hpp"
+#include "hooks/hook_executor.hpp"
 #include "hooks/hook_pen.hpp"
 #include "os/fd.hpp"
 #include "os/users.hpp"
@@ -23,6 +23,6 @@ struct ChildParts {
 };
 
 /// The child's side after fork. Never returns.
-[[noreturn]] void become_hook(const HookExecutor::Order& order, const ChildParts& parts);
+[[noreturn]] void become_hook(const HookOrder& order, const ChildParts& parts);
 
 }  // namespace stillpoint::linux_guest

@@ -13,6 +13,7 @@
 #include <filesystem>
 
 #include "hooks/hook_child.hpp"
+#include "hooks/output_tail.hpp"
 
 namespace stillpoint::linux_guest {
 namespace {
@@ -48,30 +49,8 @@ private:
     UniqueFd fd_;
 };
 
-/// Keeps the end of what a hook prints.
-class Tail {
-public:
-    void add(std::string_view piece) {
-        text_ += piece;
-        // Cut in large steps: moving the rest for every small piece would be quadratic.
-        if (text_.size() > 2 * hook_output_bytes_max) cut();
-    }
-    [[nodiscard]] std::string take() {
-        cut();
-        return std::move(text_);
-    }
-
-private:
-    void cut() {
-        if (text_.size() > hook_output_bytes_max) {
-            text_.erase(0, text_.size() - hook_output_bytes_max);
-        }
-    }
-    std::string text_;
-};
-
 /// @return true: there may be more later; false: end of file
-bool drain(int fd, Tail& tail) {
+bool drain(int fd, OutputTail& tail) {
     std::array<char, 16384> piece{};
     for (std::size_t taken = 0; taken < drain_bytes_max;) {
         const ssize_t got = ::read(fd, piece.data(), piece.size());
@@ -86,7 +65,7 @@ bool drain(int fd, Tail& tail) {
 /// One execution, from the fork to the end of everything that must not outlive it.
 class Run {
 public:
-    Run(const HookExecutor::Order& order, const HookPen& pen, os::Waiter& waiter)
+    Run(const HookOrder& order, const HookPen& pen, os::Waiter& waiter)
         : order_(order), pen_(pen), waiter_(waiter) {}
 
     HookResult go(const std::string& state_folder, const TrustRules& trust) {
@@ -175,14 +154,14 @@ private:
         result_.output.assign(text.data(), static_cast<std::size_t>(got));
     }
 
-    const HookExecutor::Order& order_;
+    const HookOrder& order_;
     const HookPen& pen_;
     os::Waiter& waiter_;
     ChildSignal child_signal_;
     pid_t pid_ = -1;
     UniqueFd output_;
     UniqueFd refused_;  // says why nothing was executed
-    Tail tail_;
+    OutputTail tail_;
     HookResult result_;
 };
 
@@ -223,7 +202,7 @@ Status SystemHooks::begin(const Hook& hook) {
     return {};
 }
 
-HookResult SystemHooks::execute(const Order& order, os::Waiter& waiter) {
+HookResult SystemHooks::execute(const HookOrder& order, os::Waiter& waiter) {
     HookPen& pen = pen_of(order.hook, order.phase, HookPen::Found::leave);
     HookResult result = Run{order, pen, waiter}.go(folder_of(order.hook), places_.trust);
     if (result.succeeded()) pen.close();

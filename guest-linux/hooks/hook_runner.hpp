@@ -2,7 +2,7 @@
 #include <map>
 #include <string>
 
-#include "hooks/hook_engine.hpp"
+#include "hooks/hook_executor.hpp"
 #include "hooks/hook_pen.hpp"
 #include "hooks/trusted_file.hpp"
 
@@ -28,7 +28,7 @@ public:
     enum class Groups { where_possible, never };
     explicit SystemHooks(Places places, Groups groups = Groups::where_possible);
     Status begin(const Hook& hook) override;
-    HookResult execute(const Order& order, os::Waiter& waiter) override;
+    HookResult execute(const HookOrder& order, os::Waiter& waiter) override;
     void kill(const Hook& hook, HookPhase phase) override;
     bool running(const Hook& hook, HookPhase phase) override;
     void end(const Hook& hook) override;

@@ -22,6 +22,7 @@ using os::UniqueFd;
 
 constexpr std::string_view written = "written";
 constexpr std::size_t answer_bytes_max = 512;
+constexpr std::size_t boot_id_bytes_max = 64;
 
 Status make_folder(const fs::path& file) {
     std::error_code error;
@@ -134,6 +135,13 @@ Status HookJournalFile::set_aside() {
         return fail(os::os_error("rename " + places_.journal, errno));
     }
     return sync_folder(places_.journal);
+}
+
+std::string boot_id() {
+    std::string id =
+        os::read_file("/proc/sys/kernel/random/boot_id", boot_id_bytes_max).value_or("");
+    while (id.ends_with('\n')) id.pop_back();
+    return id;
 }
 
 }  // namespace stillpoint::linux_guest

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "hooks/journal_file.hpp"
+
 namespace stillpoint::linux_guest {
 
 using os::boottime;
@@ -22,12 +24,14 @@ constexpr Nanoseconds round_max = std::chrono::minutes{1};
 Agent::Agent(const GuestConfig& config, const Parts& parts)
     : config_(config),
       parts_(parts),
-      hooks_({parts.hooks, parts.journal, boottime, [this](const std::string& line, bool good) {
+      hooks_({parts.hooks, parts.journal, boottime,
+              [this](const std::string& line, bool good) {
                   parts_.log.line(good ? Severity::info : Severity::warning, line);
-              }}) {}
+              },
+              boot_id()}) {}
 
 void Agent::run() {
-    hooks_.recover(configured_hooks(), steady_);
+    hooks_.recover(configured_hooks(), steady_hands_);
     while (!stopping_ || state_ != State::idle || !actions_.empty()) {
         if (actions_.empty()) {
             idle_round();

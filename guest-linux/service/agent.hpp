@@ -5,7 +5,7 @@
 
 #include "channel/host_line.hpp"
 #include "freeze/freeze_engine.hpp"
-#include "hooks/hook_engine.hpp"
+#include "hooks/hook_executor.hpp"
 #include "os/waiter.hpp"
 #include "quiesce/session.hpp"
 #include "serialization/messages.hpp"
@@ -85,6 +85,8 @@ private:
     Parts parts_;
     HookEngine hooks_;
     SteadyWaiter steady_{*this};
+    WaitingHands hands_{parts_.hooks, *this};
+    WaitingHands steady_hands_{parts_.hooks, steady_};
     quiesce::State state_ = quiesce::State::idle;
     os::Nanoseconds entered_{};            // state_ since
     std::deque<quiesce::Action> actions_;  // decided, not begun

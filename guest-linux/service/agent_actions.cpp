@@ -40,9 +40,9 @@ void Agent::run_pre() {
     }
     if (prepare_.wanted == serialization::Level::application && actions_.empty()) {
         std::vector<Hook> hooks = configured_hooks();
-        hooks_.recover(hooks, steady_);
+        hooks_.recover(hooks, steady_hands_);
         HookEngine::PreReport report =
-            hooks_.run_pre(std::move(hooks), prepare_.job_id, until, {*this, steady_});
+            hooks_.run_pre(std::move(hooks), prepare_.job_id, until, {hands_, steady_hands_});
         prepared_.evidence = std::move(report.evidence);
         prepared_.freeze_needed = report.freeze_needed;
         prepared_.refusal = std::move(report.refusal);
@@ -53,7 +53,7 @@ void Agent::run_pre() {
 void Agent::run_post(bool success) {
     finished_.job_id = prepare_.job_id;
     finished_.evidence = hooks_.lost();
-    const auto ended = hooks_.finish(success, steady_);
+    const auto ended = hooks_.finish(success, steady_hands_);
     finished_.evidence.insert(finished_.evidence.end(), ended.begin(), ended.end());
     feed(Event::post_done);
 }

@@ -55,13 +55,14 @@ class GuestPages(unittest.TestCase):
         self.check_keys("service/guest_config.hpp", "guest_config_keys", "stillpoint-guest.xml.5")
 
     def test_every_key_of_hook_xml_is_documented(self):
-        self.check_keys("hooks/hook_file.hpp", "hook_file_keys", "stillpoint-hooks.5")
+        self.check_keys("../shared/hooks/hook_file.hpp", "hook_file_keys", "stillpoint-hooks.5")
 
     def test_the_readers_know_no_other_elements(self):
         for sources, header, table, root in (
                 (("service/guest_config", "service/freeze_config"),
                  "service/guest_config.hpp", "guest_config_keys", "guest"),
-                (("hooks/hook_file",), "hooks/hook_file.hpp", "hook_file_keys", "hook")):
+                (("../shared/hooks/hook_file",), "../shared/hooks/hook_file.hpp",
+                 "hook_file_keys", "hook")):
             text = "".join((ROOT / f"guest-linux/{source}.cpp").read_text() for source in sources)
             reader = r"(?:&Reader::|command\(|defaults\}|\[)"
             names = set(re.findall(r'[{(]"([a-z]+)",\s*' + reader, text))

@@ -14,6 +14,7 @@
 #include <fstream>
 
 #include "hooks/hook_runner.hpp"
+#include "hooks/journal_file.hpp"
 #include "service/agent.hpp"
 
 namespace stillpoint::test {

@@ -282,10 +282,10 @@ TEST_CASE("guest-linux/hook: the commit is done before it is executed, or nothin
     Scripts scripts;
     const std::string mark = scripts.folder / "mark";
     const HookCommand hook = scripts.script("test -e " + mark);
-    HookExecutor::Order order{scripts.hook, hook, HookPhase::pre, {}, {}, 20s, [&]() -> Status {
-                                  std::ofstream{mark};
-                                  return {};
-                              }};
+    HookOrder order{scripts.hook, hook, HookPhase::pre, {}, {}, 20s, [&]() -> Status {
+                        std::ofstream{mark};
+                        return {};
+                    }};
     CHECK(scripts.system.execute(order, scripts.waiter).succeeded());
     order.commit = []() -> Status { return fail(Errc::io, "test.full", "the disk is full"); };
     const HookResult refused = scripts.system.execute(order, scripts.waiter);

@@ -5,9 +5,8 @@
 #include <map>
 
 using namespace stillpoint;
-using namespace stillpoint::linux_guest;
+using namespace stillpoint::hooks;
 using namespace std::chrono_literals;
-using os::Nanoseconds;
 using quiesce::HookJournal;
 using quiesce::OnFailure;
 
@@ -15,16 +14,20 @@ namespace {
 
 /// Everything outside the engine: commands that end as the test says, a clock that only waits move,
 /// and a journal in memory.
-class World final : public HookExecutor, public HookJournalStore, public os::Waiter {
+class World final : public HookSystem, public HookJournalStore, public HookHands {
 public:
+    explicit World(Orphans of) : orphans(of) {}
     /// A moment at which the program may be killed. A child commits and executes even so.
     struct Moment {
         std::size_t executions = 0;
         std::optional<HookJournal> journal;
     };
     // ---- commands
-    Status begin(const Hook&) override { return {}; }
-    HookResult execute(const Order& order, os::Waiter&) override {
+    Status begin(const Hook& which) override {
+        begun.push_back(which.name);
+        return {};
+    }
+    HookResult execute(const HookOrder& order) override {
         HookResult result;
         const std::string phase = text_of(order.phase);
         std::string what = order.hook.name + " " + phase;
@@ -72,14 +75,15 @@ public:
         return {};
     }
     // ---- time
-    os::WaitEnd wait(std::span<pollfd>, Nanoseconds until) override {
-        if (cancelled) return os::WaitEnd::cancelled;
+    Paused pause(Nanoseconds until) override {
+        if (cancelled) return Paused::cancelled;
         time = std::max(time, until);
-        return os::WaitEnd::timeout;
+        return Paused::to_the_end;
     }
 
     HookEngine engine() {
-        return HookEngine{{*this, *this, [this] { return time; }, [](const std::string&, bool) {}}};
+        return HookEngine{{*this, *this, [this] { return time; }, [](const std::string&, bool) {},
+                           "this boot", orphans}};
     }
     [[nodiscard]] std::string story() const {
         std::string text;
@@ -90,11 +94,12 @@ public:
     std::map<std::string, int> failures;  // "10-a pre" fails that often
     std::string unstartable, cancel_in, holder;
     bool cancelled = false, lockable = true, damaged = false, disk_full = false, aside = false;
+    Orphans orphans;
     Nanoseconds time = 1s, takes = 0ns;
     std::optional<HookJournal> stored;
     std::vector<std::string> events;  // "10-a pre" or "10-a post success"
     std::vector<Moment> moments;
-    std::vector<std::string> killed, ended;
+    std::vector<std::string> begun, killed, ended;
     std::vector<Nanoseconds> timeouts;
 
 private:
@@ -115,17 +120,19 @@ Hook hook(const std::string& name, OnFailure on_failure = OnFailure::fallback) {
     return made;
 }
 
-/// A steady waiter that is never cancelled, on the world's clock.
-struct Steady final : os::Waiter {
+/// Never cancelled, on the world's clock.
+struct Steady final : HookHands {
     explicit Steady(World& of) : world(of) {}
-    os::WaitEnd wait(std::span<pollfd>, Nanoseconds until) override {
+    HookResult execute(const HookOrder& order) override { return world.execute(order); }
+    Paused pause(Nanoseconds until) override {
         world.time = std::max(world.time, until);
-        return os::WaitEnd::timeout;
+        return Paused::to_the_end;
     }
     World& world;
 };
 
 struct Case {
+    explicit Case(Orphans orphans = Orphans::go_on) : world(orphans) {}
     World world;
     Steady steady{world};
     HookEngine engine = world.engine();
@@ -137,7 +144,7 @@ struct Case {
 
 }  // namespace
 
-TEST_CASE("guest-linux/engine: pre in order, post in reverse, and nothing is owed") {
+TEST_CASE("hooks/engine: pre in order, post in reverse, and nothing is owed") {
     Case c;
     const auto report = c.pre({hook("10-a"), hook("20-b")});
     CHECK(report.evidence.size() == 2);
@@ -153,7 +160,7 @@ TEST_CASE("guest-linux/engine: pre in order, post in reverse, and nothing is owe
     CHECK(c.engine.finish(true, c.steady).empty());
 }
 
-TEST_CASE("guest-linux/engine: a holder that ends too early is told once") {
+TEST_CASE("hooks/engine: a holder that ends too early is told once") {
     Case c;
     c.world.holder = "20-b";
     c.pre({hook("10-a"), hook("20-b")});
@@ -167,14 +174,14 @@ TEST_CASE("guest-linux/engine: a holder that ends too early is told once") {
     CHECK(c.engine.lost().empty());
 }
 
-TEST_CASE("guest-linux/engine: a failed backup is told to post") {
+TEST_CASE("hooks/engine: a failed backup is told to post") {
     Case c;
     c.pre({hook("10-a")});
     c.engine.finish(false, c.steady);
     CHECK(c.world.story() == "10-a pre, 10-a post failure");
 }
 
-TEST_CASE("guest-linux/engine: fallback aborts what was run, in reverse, and runs no more") {
+TEST_CASE("hooks/engine: fallback aborts what was run, in reverse, and runs no more") {
     Case c;
     c.world.failures["20-b pre"] = 1;
     const auto report = c.pre({hook("10-a"), hook("20-b"), hook("30-c")});
@@ -190,7 +197,7 @@ TEST_CASE("guest-linux/engine: fallback aborts what was run, in reverse, and run
     CHECK(c.world.events.size() == 4);
 }
 
-TEST_CASE("guest-linux/engine: fail does likewise and refuses the backup by name") {
+TEST_CASE("hooks/engine: fail does likewise and refuses the backup by name") {
     Case c;
     c.world.failures["20-b pre"] = 1;
     const auto report = c.pre({hook("10-a"), hook("20-b", OnFailure::fail)});
@@ -198,7 +205,7 @@ TEST_CASE("guest-linux/engine: fail does likewise and refuses the backup by name
     CHECK(!c.world.stored);
 }
 
-TEST_CASE("guest-linux/engine: continue aborts only the one that failed") {
+TEST_CASE("hooks/engine: continue aborts only the one that failed") {
     Case c;
     c.world.failures["10-a pre"] = 1;
     const auto report = c.pre({hook("10-a", OnFailure::carry_on), hook("20-b")});
@@ -208,7 +215,7 @@ TEST_CASE("guest-linux/engine: continue aborts only the one that failed") {
     CHECK(c.world.story() == "10-a pre, 10-a abort aborted, 20-b pre, 20-b post success");
 }
 
-TEST_CASE("guest-linux/engine: without abort, post is told; without both, nothing is run") {
+TEST_CASE("hooks/engine: without abort, post is told; without both, nothing is run") {
     Case c;
     c.world.failures["30-c pre"] = 1;
     Hook a = hook("10-a");
@@ -221,7 +228,7 @@ TEST_CASE("guest-linux/engine: without abort, post is told; without both, nothin
     CHECK(c.world.ended == std::vector<std::string>{"30-c", "20-b", "10-a"});
 }
 
-TEST_CASE("guest-linux/engine: tries are real, with a doubling wait, within the total time") {
+TEST_CASE("hooks/engine: tries are real, with a doubling wait, within the total time") {
     Case c;
     Hook a = hook("10-a");
     a.pre.tries = 5;
@@ -245,7 +252,7 @@ TEST_CASE("guest-linux/engine: tries are real, with a doubling wait, within the 
     CHECK(late.world.timeouts[1] == 5s);
 }
 
-TEST_CASE("guest-linux/engine: the host's budget bounds pre, and none is begun without time") {
+TEST_CASE("hooks/engine: the host's budget bounds pre, and none is begun without time") {
     Case c;
     c.world.takes = 30s;
     const auto report = c.pre({hook("10-a"), hook("20-b")}, 1s + 20s);
@@ -254,7 +261,7 @@ TEST_CASE("guest-linux/engine: the host's budget bounds pre, and none is begun w
     CHECK(c.world.story() == "10-a pre, 10-a abort aborted");
 }
 
-TEST_CASE("guest-linux/engine: a cut leaves the ends to finish, which aborts") {
+TEST_CASE("hooks/engine: a cut leaves the ends to finish, which aborts") {
     Case c;
     c.world.cancel_in = "20-b pre";
     const auto report = c.pre({hook("10-a"), hook("20-b"), hook("30-c")});
@@ -266,7 +273,7 @@ TEST_CASE("guest-linux/engine: a cut leaves the ends to finish, which aborts") {
     CHECK(!c.world.stored);
 }
 
-TEST_CASE("guest-linux/engine: what cannot be started is owed nothing") {
+TEST_CASE("hooks/engine: what cannot be started is owed nothing") {
     for (const bool full : {false, true}) {
         Case c;
         c.world.disk_full = full;
@@ -286,7 +293,7 @@ TEST_CASE("guest-linux/engine: what cannot be started is owed nothing") {
     CHECK(locked.pre({hook("10-a")}).evidence[0].note == "not started: another one holds it");
 }
 
-TEST_CASE("guest-linux/engine: no freeze is needed only if every hook says so and succeeded") {
+TEST_CASE("hooks/engine: no freeze is needed only if every hook says so and succeeded") {
     for (const bool failing : {false, true}) {
         Case c;
         Hook a = hook("10-a");
@@ -302,7 +309,7 @@ TEST_CASE("guest-linux/engine: no freeze is needed only if every hook says so an
     CHECK(Case{}.pre({}).freeze_needed);
 }
 
-TEST_CASE("guest-linux/engine: killed at any step, every pre is ended exactly once") {
+TEST_CASE("hooks/engine: killed at any step, every pre is ended exactly once") {
     for (const bool failing : {false, true}) {
         Case whole;
         if (failing) whole.world.failures["20-b pre"] = 1;
@@ -344,8 +351,7 @@ TEST_CASE("guest-linux/engine: killed at any step, every pre is ended exactly on
     }
 }
 
-TEST_CASE(
-    "guest-linux/engine: an end that was under way is not repeated, but after a reboot it is") {
+TEST_CASE("hooks/engine: an end that was under way is not repeated, but after a reboot it is") {
     for (const bool same_boot : {true, false}) {
         Case probe;
         probe.pre({hook("10-a")});
@@ -362,7 +368,16 @@ TEST_CASE(
     }
 }
 
-TEST_CASE("guest-linux/engine: a pre that was cut by a crash is killed before its abort") {
+TEST_CASE("hooks/engine: where commands die with the program, an end that was under way was cut") {
+    Case c{Orphans::die};
+    c.world.stored = HookJournal{1, "this boot", "job", {{"10-a", quiesce::HookStep::ending}}};
+    c.engine.recover({hook("10-a")}, c.steady);
+    CHECK(c.world.story() == "10-a abort aborted");
+    CHECK(c.world.begun.empty());  // the boot is the same: what it keeps in its folder stands
+    CHECK(!c.world.stored);
+}
+
+TEST_CASE("hooks/engine: a pre that was cut by a crash is killed before its abort") {
     Case c;
     c.world.stored = HookJournal{1, "x", "job", {{"10-a", quiesce::HookStep::pre}}};
     c.engine.recover({hook("10-a")}, c.steady);
@@ -373,7 +388,7 @@ TEST_CASE("guest-linux/engine: a pre that was cut by a crash is killed before it
     CHECK(held.world.killed.empty());
 }
 
-TEST_CASE("guest-linux/engine: a damaged journal is reported, set aside, and runs nothing") {
+TEST_CASE("hooks/engine: a damaged journal is reported, set aside, and runs nothing") {
     Case c;
     c.world.damaged = true;
     c.engine.recover({hook("10-a")}, c.steady);
@@ -384,7 +399,7 @@ TEST_CASE("guest-linux/engine: a damaged journal is reported, set aside, and run
     CHECK(c.engine.journal_state() == "clean");
 }
 
-TEST_CASE("guest-linux/engine: a hook that is gone is reported and forgotten") {
+TEST_CASE("hooks/engine: a hook that is gone is reported and forgotten") {
     Case c;
     c.world.stored = HookJournal{1, "x", "job", {{"10-a", quiesce::HookStep::held}}};
     c.engine.recover({}, c.steady);

@@ -8,12 +8,17 @@
 #include <vector>
 
 #include "base/result.hpp"
-#include "os/clock.hpp"
+#include "hooks/hook.hpp"
 
-namespace stillpoint::linux_guest {
+namespace stillpoint::hooks {
 
 /// "500ms", "5s", "2min", "1h". @return nullopt: none of these, or more than an hour
-[[nodiscard]] std::optional<os::Nanoseconds> parse_duration(std::string_view text);
+[[nodiscard]] std::optional<Nanoseconds> parse_duration(std::string_view text);
+
+/// Which guest a document is for: paths are written otherwise, and a few keys exist in one alone.
+enum class Dialect { posix, windows };
+/// "/…", or "C:\…".
+[[nodiscard]] bool is_absolute_path(Dialect dialect, std::string_view text);
 
 /// Reads configuration strictly: an unknown element or attribute, or a value out of range, is an
 /// error with file, line and what is accepted instead.
@@ -23,6 +28,7 @@ public:
     struct Kind {
         const char* id;      // of the errors, e.g. "config.guest"
         const char* manual;  // e.g. "stillpoint-guest.xml(5)"
+        Dialect dialect = Dialect::posix;
     };
     struct Child {
         std::string_view name;
@@ -30,8 +36,8 @@ public:
         bool repeated = false;  // else it may stand once
     };
     struct Range {
-        os::Nanoseconds least;
-        os::Nanoseconds most;
+        Nanoseconds least;
+        Nanoseconds most;
     };
     StrictXml(std::string file, Kind kind) : file_(std::move(file)), kind_(kind) {}
 
@@ -49,8 +55,8 @@ public:
     [[nodiscard]] Result<std::string> path(const tinyxml2::XMLElement& element,
                                            const char* attribute) const;
     /// Leaves `value` alone where the attribute is absent.
-    Status duration(const tinyxml2::XMLElement& element, const char* attribute,
-                    os::Nanoseconds& value, Range range) const;
+    Status duration(const tinyxml2::XMLElement& element, const char* attribute, Nanoseconds& value,
+                    Range range) const;
     struct NumberRange {
         int least;
         int most;
@@ -59,10 +65,11 @@ public:
                   NumberRange range) const;
     Status yes_or_no(const tinyxml2::XMLElement& element, const char* attribute, bool& value) const;
     [[nodiscard]] tl::unexpected<Error> wrong(int line, const std::string& text) const;
+    [[nodiscard]] Dialect dialect() const { return kind_.dialect; }
 
 private:
     std::string file_;
     Kind kind_;
 };
 
-}  // namespace stillpoint::linux_guest
+}  // namespace stillpoint::hooks

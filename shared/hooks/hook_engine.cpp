@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <cstdio>
 
-namespace stillpoint::linux_guest {
+namespace stillpoint::hooks {
 
-using os::Nanoseconds;
 using quiesce::Ending;
 using quiesce::EndWith;
 using quiesce::PreResult;
@@ -40,7 +39,7 @@ HookOutcome refused(std::string why) {
 }  // namespace
 
 HookEngine::PreReport HookEngine::run_pre(std::vector<Hook> hooks, const std::string& job_id,
-                                          Nanoseconds until, const Waiters& waiters) {
+                                          Nanoseconds until, const Hands& hands) {
     PreReport report;
     journal_.job_id = job_id.substr(0, job_id_bytes_max);  // it must stay readable
     if (locked_) journal_state_ = "clean";
@@ -49,7 +48,7 @@ HookEngine::PreReport HookEngine::run_pre(std::vector<Hook> hooks, const std::st
     given_up_ = false;
     std::vector<quiesce::HookFate> fates;
     for (Hook& hook : hooks) {
-        if (waiters.cancellable.wait({}, parts_.now()) == os::WaitEnd::cancelled) given_up_ = true;
+        if (hands.cancellable.pause(parts_.now()) == Paused::cancelled) given_up_ = true;
         if (given_up_) {
             const char* why = active_.empty() ? "an earlier hook failed" : "cancelled";
             report.evidence.push_back(hook_evidence(hook, HookPhase::pre, refused(why)));
@@ -57,16 +56,16 @@ HookEngine::PreReport HookEngine::run_pre(std::vector<Hook> hooks, const std::st
         }
         active_.push_back({std::move(hook)});
         Active& active = active_.back();
-        active.result = start(active, until, waiters.cancellable, report);
+        active.result = start(active, until, hands.cancellable, report);
         fates.push_back({active.hook.rules(), active.result});
         const quiesce::AfterPre next = quiesce::after_pre(active.hook.rules(), active.result);
         if (next == quiesce::AfterPre::go_on) continue;
         if (next == quiesce::AfterPre::undo_all) {
             given_up_ = true;
             if (active.result == PreResult::cut) continue;
-            undo_after(report.evidence.size() - 1, report, waiters.steady);
+            undo_after(report.evidence.size() - 1, report, hands.steady);
         } else {
-            end(active, Ending::aborted, waiters.steady);
+            end(active, Ending::aborted, hands.steady);
             active_.pop_back();
         }
     }
@@ -74,15 +73,15 @@ HookEngine::PreReport HookEngine::run_pre(std::vector<Hook> hooks, const std::st
     return report;
 }
 
-PreResult HookEngine::start(Active& active, Nanoseconds until, os::Waiter& waiter,
+PreResult HookEngine::start(Active& active, Nanoseconds until, HookHands& hands,
                             PreReport& report) {
     const Hook& hook = active.hook;
-    const HookOutcome outcome = start_pre(hook, until, waiter);
+    const HookOutcome outcome = start_pre(hook, until, hands);
     log(hook, HookPhase::pre, outcome);
     report.evidence.push_back(hook_evidence(hook, HookPhase::pre, outcome));
     const PreResult result = result_of(outcome);
     active.left_running =
-        result == PreResult::succeeded && parts_.executor.running(hook, HookPhase::pre);
+        result == PreResult::succeeded && parts_.system.running(hook, HookPhase::pre);
     const bool failed = result == PreResult::failed || result == PreResult::not_started;
     if (failed && hook.on_failure == quiesce::OnFailure::fail) {
         report.refusal = "hook " + hook.name + ": " + outcome.last.note();
@@ -90,11 +89,11 @@ PreResult HookEngine::start(Active& active, Nanoseconds until, os::Waiter& waite
     return result;
 }
 
-HookOutcome HookEngine::start_pre(const Hook& hook, Nanoseconds until, os::Waiter& waiter) {
+HookOutcome HookEngine::start_pre(const Hook& hook, Nanoseconds until, HookHands& hands) {
     if (hook.problem) return refused(hook.problem->text);
     // Without the journal nobody would end after a crash what is begun now.
     if (!locked_) return refused(journal_state_);
-    if (const Status ready = parts_.executor.begin(hook); !ready) {
+    if (const Status ready = parts_.system.begin(hook); !ready) {
         return refused(ready.error().text);
     }
     const auto begun = journal_with(hook.name, quiesce::HookStep::pre);
@@ -106,7 +105,7 @@ HookOutcome HookEngine::start_pre(const Hook& hook, Nanoseconds until, os::Waite
                                      {},
                                      [&] { return parts_.journal.commit(begun); },
                                      parts_.journal.held()},
-                                    until, waiter);
+                                    until, hands);
     if (outcome.executions == 0) {
         write_journal();  // the child may have come as far as its commit
     } else {
@@ -117,7 +116,7 @@ HookOutcome HookEngine::start_pre(const Hook& hook, Nanoseconds until, os::Waite
 }
 
 /// The application is not held still any more: what said so before is taken back.
-void HookEngine::undo_after(std::size_t failed, PreReport& report, os::Waiter& steady) {
+void HookEngine::undo_after(std::size_t failed, PreReport& report, HookHands& steady) {
     const std::string why = "aborted because " + report.evidence[failed].name + " failed";
     for (serialization::Evidence& earlier : report.evidence) {
         if (!earlier.quiesced) continue;
@@ -133,7 +132,7 @@ void HookEngine::undo_after(std::size_t failed, PreReport& report, os::Waiter& s
 std::vector<serialization::Evidence> HookEngine::lost() {
     std::vector<serialization::Evidence> against;
     for (Active& active : active_) {
-        if (!active.left_running || parts_.executor.running(active.hook, HookPhase::pre)) continue;
+        if (!active.left_running || parts_.system.running(active.hook, HookPhase::pre)) continue;
         active.left_running = false;
         against.push_back(hook_evidence(active.hook, HookPhase::pre, {}));
         against.back().note = "what its pre left running had ended too early";
@@ -141,7 +140,7 @@ std::vector<serialization::Evidence> HookEngine::lost() {
     return against;
 }
 
-std::vector<serialization::Evidence> HookEngine::finish(bool success, os::Waiter& steady) {
+std::vector<serialization::Evidence> HookEngine::finish(bool success, HookHands& steady) {
     const Ending kept = success ? Ending::success : Ending::failure;
     const Ending ending = given_up_ ? Ending::aborted : kept;
     for (auto active = active_.rbegin(); active != active_.rend(); ++active) {
@@ -152,7 +151,7 @@ std::vector<serialization::Evidence> HookEngine::finish(bool success, os::Waiter
     return std::exchange(ended_, {});
 }
 
-void HookEngine::end(Active& active, Ending ending, os::Waiter& steady) {
+void HookEngine::end(Active& active, Ending ending, HookHands& steady) {
     const Hook& hook = active.hook;
     const EndWith with = quiesce::end_with(hook.rules(), active.result, ending);
     // Cleared first: exactly once, whatever happens while it runs.
@@ -174,24 +173,23 @@ void HookEngine::end(Active& active, Ending ending, os::Waiter& steady) {
         log(hook, phase, outcome);
         ended_.push_back(hook_evidence(hook, phase, outcome));
     }
-    parts_.executor.end(hook);
+    parts_.system.end(hook);
     forget(hook.name);
 }
 
-HookOutcome HookEngine::run_tries(HookExecutor::Order order, Nanoseconds until,
-                                  os::Waiter& waiter) {
+HookOutcome HookEngine::run_tries(HookOrder order, Nanoseconds until, HookHands& hands) {
     const HookCommand& command = order.command;
     const Nanoseconds begin = parts_.now();
     until = std::min(until, begin + command.total());
     HookOutcome outcome;
     for (int tries = 0; tries < command.tries; ++tries) {
-        if (tries > 0 && !wait_before_retry(command, tries, until, waiter)) break;
+        if (tries > 0 && !wait_before_retry(command, tries, until, hands)) break;
         order.timeout = std::min(command.timeout, until - parts_.now());
         if (order.timeout <= Nanoseconds::zero()) {
             if (tries == 0) outcome.last.output = "no time is left for it";
             break;
         }
-        outcome.last = parts_.executor.execute(order, waiter);
+        outcome.last = hands.execute(order);
         if (outcome.last.end != HookEnd::not_started) ++outcome.executions;
         order.commit = nullptr;  // it is known now that it was begun
         if (!worth_another_try(outcome.last)) break;
@@ -202,12 +200,12 @@ HookOutcome HookEngine::run_tries(HookExecutor::Order order, Nanoseconds until,
 
 /// @return false: no longer wanted
 bool HookEngine::wait_before_retry(const HookCommand& command, int executions, Nanoseconds until,
-                                   os::Waiter& waiter) {
+                                   HookHands& hands) {
     Nanoseconds pause = command.backoff;
     for (int i = 1; i < executions && pause < hook_backoff_max; ++i) pause *= 2;
     const Nanoseconds wake = std::min(parts_.now() + std::min(pause, hook_backoff_max), until);
     while (parts_.now() < wake) {
-        if (waiter.wait({}, wake) == os::WaitEnd::cancelled) return false;
+        if (hands.pause(wake) == Paused::cancelled) return false;
     }
     return true;
 }
@@ -221,4 +219,4 @@ void HookEngine::log(const Hook& hook, HookPhase phase, const HookOutcome& outco
                outcome.last.succeeded());
 }
 
-}  // namespace stillpoint::linux_guest
+}  // namespace stillpoint::hooks

@@ -4,9 +4,8 @@
 #include <array>
 #include <charconv>
 
-namespace stillpoint::linux_guest {
+namespace stillpoint::hooks {
 
-using os::Nanoseconds;
 using tinyxml2::XMLElement;
 
 namespace {
@@ -21,7 +20,8 @@ std::string joined(const std::vector<std::string_view>& words) {
 }
 
 std::string in_words(Nanoseconds span) {
-    if (span < std::chrono::seconds{1}) {
+    const bool whole = span % std::chrono::seconds{1} == Nanoseconds::zero();
+    if (!whole || span == Nanoseconds::zero()) {
         return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(span).count()) +
                "ms";
     }
@@ -29,6 +29,12 @@ std::string in_words(Nanoseconds span) {
 }
 
 }  // namespace
+
+bool is_absolute_path(Dialect dialect, std::string_view text) {
+    if (dialect == Dialect::posix) return text.starts_with('/');
+    const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+    return text.size() > 3 && letter(text[0]) && text.substr(1, 2) == ":\\";
+}
 
 tl::unexpected<Error> StrictXml::wrong(int line, const std::string& text) const {
     return fail(Errc::invalid, kind_.id, file_ + ":" + std::to_string(line) + ": " + text,
@@ -107,9 +113,10 @@ Result<std::string> StrictXml::text(const XMLElement& element) const {
 
 Result<std::string> StrictXml::path(const XMLElement& element, const char* attribute) const {
     const char* value = element.Attribute(attribute);
-    if (value == nullptr || value[0] != '/') {
+    if (value == nullptr || !is_absolute_path(kind_.dialect, value)) {
+        const char* example = kind_.dialect == Dialect::windows ? ", as C:\\folder\\file" : "";
         return wrong(element.GetLineNum(), std::string(attribute) + " of <" + element.Name() +
-                                               "> must be an absolute path");
+                                               "> must be an absolute path" + example);
     }
     return std::string(value);
 }
@@ -173,4 +180,4 @@ std::optional<Nanoseconds> parse_duration(std::string_view text) {
     return std::chrono::milliseconds{number * unit_ms};
 }
 
-}  // namespace stillpoint::linux_guest
+}  // namespace stillpoint::hooks

@@ -5,10 +5,11 @@
 #include "hooks/hook.hpp"
 #include "hooks/strict_xml.hpp"
 
-namespace stillpoint::linux_guest {
+namespace stillpoint::hooks {
 
 /// Every element and attribute of hook.xml, "element" or "element@attribute": the manual page is
-/// tested against it. `abort` and `post` take the attributes of `pre`.
+/// tested against it. `abort` and `post` take the attributes of `pre`. A Windows guest has neither
+/// `user` nor `freeze-needed`: hooks run as the service, and VSS holds the volumes.
 inline constexpr std::array<std::string_view, 16> hook_file_keys{"hook",
                                                                  "hook@on-failure",
                                                                  "hook@freeze-needed",
@@ -28,16 +29,23 @@ inline constexpr std::array<std::string_view, 16> hook_file_keys{"hook",
 
 /// What hook.xml need not say: <hooks><defaults …/> of guest.xml.
 struct HookDefaults {
-    os::Nanoseconds timeout = hook_timeout_default;
+    Nanoseconds timeout = hook_timeout_default;
     int tries = 1;
     quiesce::OnFailure on_failure = quiesce::OnFailure::fallback;
 };
 
 /// Parses hook.xml.
-/// @param hook  name and folder are set; commands without a slash are files of the folder
+/// @param hook  name and folder are set; commands that are a bare name are files of the folder
 /// @errors invalid, id "config.hook": file, line and what is accepted
 [[nodiscard]] Result<Hook> parse_hook_file(std::string_view xml, const std::string& file, Hook hook,
-                                           const HookDefaults& defaults = {});
+                                           const HookDefaults& defaults = {},
+                                           Dialect dialect = Dialect::posix);
+
+/// What a Windows guest can execute, by the end of its name, in any case.
+inline constexpr std::array<std::string_view, 4> windows_command_ends{".exe", ".cmd", ".bat",
+                                                                      ".ps1"};
+/// The one of windows_command_ends that a command has; empty: none.
+[[nodiscard]] std::string_view windows_command_end(std::string_view command);
 
 /// What another document may hold besides a hook.
 struct HookElementRules {
@@ -57,4 +65,4 @@ struct HookElementRules {
                                         const tinyxml2::XMLElement& element,
                                         HookDefaults& defaults);
 
-}  // namespace stillpoint::linux_guest
+}  // namespace stillpoint::hooks

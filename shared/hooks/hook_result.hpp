@@ -4,7 +4,7 @@
 #include "hooks/hook.hpp"
 #include "serialization/evidence.hpp"
 
-namespace stillpoint::linux_guest {
+namespace stillpoint::hooks {
 
 enum class HookEnd {
     exited,       // `status` is its exit code
@@ -18,7 +18,7 @@ enum class HookEnd {
 struct HookResult {
     HookEnd end = HookEnd::not_started;
     int status = 0;
-    os::Nanoseconds duration{};
+    Nanoseconds duration{};
     std::string output;  // the last hook_output_bytes_max of standard output and error together
     [[nodiscard]] bool succeeded() const { return end == HookEnd::exited && status == 0; }
     /// One line for people: how it ended and, after a failure, its last line of output.
@@ -28,8 +28,8 @@ struct HookResult {
 /// How a command with all its tries ended.
 struct HookOutcome {
     HookResult last;
-    int executions = 0;          // exactly as many as there were
-    os::Nanoseconds duration{};  // of all tries and the waits between them
+    int executions = 0;      // exactly as many as there were
+    Nanoseconds duration{};  // of all tries and the waits between them
     [[nodiscard]] std::string note() const;
 };
 
@@ -37,4 +37,4 @@ struct HookOutcome {
 [[nodiscard]] serialization::Evidence hook_evidence(const Hook& hook, HookPhase phase,
                                                     const HookOutcome& outcome);
 
-}  // namespace stillpoint::linux_guest
+}  // namespace stillpoint::hooks

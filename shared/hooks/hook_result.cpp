@@ -1,6 +1,6 @@
 #include "hooks/hook_result.hpp"
 
-namespace stillpoint::linux_guest {
+namespace stillpoint::hooks {
 namespace {
 
 constexpr std::size_t note_bytes_max = 200;
@@ -53,4 +53,4 @@ serialization::Evidence hook_evidence(const Hook& hook, HookPhase phase,
     return evidence;
 }
 
-}  // namespace stillpoint::linux_guest
+}  // namespace stillpoint::hooks

@@ -1,18 +1,23 @@
 #pragma once
+#include <algorithm>
+#include <chrono>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/result.hpp"
-#include "os/clock.hpp"
 #include "quiesce/hook_plan.hpp"
 
-namespace stillpoint::linux_guest {
+/// What both guests' hooks have in common: configuration, engine, results. Pure: what executes them
+/// is each guest's own (HookSystem, HookHands).
+namespace stillpoint::hooks {
 
-inline constexpr os::Nanoseconds hook_timeout_default = std::chrono::seconds{30};
-inline constexpr os::Nanoseconds hook_timeout_max = std::chrono::minutes{10};  // also in total
-inline constexpr os::Nanoseconds hook_backoff_max = std::chrono::minutes{1};
+using Nanoseconds = std::chrono::nanoseconds;
+
+inline constexpr Nanoseconds hook_timeout_default = std::chrono::seconds{30};
+inline constexpr Nanoseconds hook_timeout_max = std::chrono::minutes{10};  // also in total
+inline constexpr Nanoseconds hook_backoff_max = std::chrono::minutes{1};
 inline constexpr int hook_tries_max = 10;
 inline constexpr std::size_t hooks_max = 64;
 inline constexpr std::size_t hook_arguments_max = 64;
@@ -26,15 +31,15 @@ inline constexpr std::size_t hook_output_bytes_max = 64u << 10;
 struct HookCommand {
     std::string command;  // absolute path; executed directly, never by a shell
     std::vector<std::string> arguments;
-    os::Nanoseconds timeout = hook_timeout_default;  // of each try
-    os::Nanoseconds total_timeout{};                 // 0: as long as the tries may take
+    Nanoseconds timeout = hook_timeout_default;  // of each try
+    Nanoseconds total_timeout{};                 // 0: as long as the tries may take
     int tries = 1;
-    os::Nanoseconds backoff = std::chrono::seconds{1};  // before the second try; doubles
+    Nanoseconds backoff = std::chrono::seconds{1};  // before the second try; doubles
     std::string user = "root";
 
     /// The longest time that all tries together may take, waits included.
-    [[nodiscard]] os::Nanoseconds total() const {
-        if (total_timeout != os::Nanoseconds::zero()) return total_timeout;
+    [[nodiscard]] Nanoseconds total() const {
+        if (total_timeout != Nanoseconds::zero()) return total_timeout;
         return std::min(timeout * tries, hook_timeout_max);
     }
 };
@@ -70,4 +75,4 @@ struct HookContext {
     std::string state_folder;  // STILLPOINT_STATE_DIR
 };
 
-}  // namespace stillpoint::linux_guest
+}  // namespace stillpoint::hooks

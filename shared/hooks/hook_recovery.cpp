@@ -3,25 +3,16 @@
 #include "hooks/hook_engine.hpp"
 
 /// The engine's journal: what is owed, kept before anything is started, and paid after a crash.
-namespace stillpoint::linux_guest {
+namespace stillpoint::hooks {
 
-using os::Nanoseconds;
 using quiesce::HookStep;
 
 namespace {
 
-constexpr std::size_t boot_id_bytes_max = 64;
 constexpr Nanoseconds look_every = std::chrono::milliseconds{100};
 // A child of an earlier life that is about to become a hook holds the lock for that long at most,
 // unless its disk hangs.
 constexpr Nanoseconds lock_wait_max = std::chrono::seconds{10};
-
-std::string boot_id() {
-    std::string id =
-        os::read_file("/proc/sys/kernel/random/boot_id", boot_id_bytes_max).value_or("");
-    while (id.ends_with('\n')) id.pop_back();
-    return id;
-}
 
 }  // namespace
 
@@ -53,16 +44,16 @@ void HookEngine::write_journal() {
     }
 }
 
-Status HookEngine::take_journal(os::Waiter& steady) {
+Status HookEngine::take_journal(HookHands& steady) {
     const Nanoseconds until = parts_.now() + lock_wait_max;
     for (;;) {
         const Status locked = parts_.journal.lock();
         if (locked || locked.error().code != Errc::busy || parts_.now() >= until) return locked;
-        steady.wait({}, std::min(parts_.now() + look_every, until));
+        steady.pause(std::min(parts_.now() + look_every, until));
     }
 }
 
-void HookEngine::recover(const std::vector<Hook>& hooks, os::Waiter& steady) {
+void HookEngine::recover(const std::vector<Hook>& hooks, HookHands& steady) {
     if (locked_) return;
     if (const Status taken = take_journal(steady); !taken) {
         journal_state_ = taken.error().text;
@@ -71,7 +62,7 @@ void HookEngine::recover(const std::vector<Hook>& hooks, os::Waiter& steady) {
     locked_ = true;
     journal_state_ = "clean";
     auto found = parts_.journal.read();
-    journal_.boot_id = boot_id();
+    journal_.boot_id = parts_.boot_id;
     if (!found) {
         journal_state_ = found.error().text;
         parts_.log(journal_state_, false);
@@ -95,26 +86,27 @@ void HookEngine::recover(const std::vector<Hook>& hooks, os::Waiter& steady) {
 /// @return what was done, "NAME: WHAT;"
 std::string HookEngine::recover_one(const quiesce::HookJournalEntry& entry,
                                     const std::vector<Hook>& hooks, bool same_boot,
-                                    os::Waiter& steady) {
+                                    HookHands& steady) {
     const auto hook = std::ranges::find(hooks, entry.name, &Hook::name);
     if (hook == hooks.end() || hook->problem) {
         forget(entry.name);
         return entry.name + ": cannot be read any more, nothing was run;";
     }
-    if (quiesce::recovery_of(entry.step, same_boot) == quiesce::Recovery::forget) {
+    const bool may_go_on = same_boot && parts_.orphans == Orphans::go_on;
+    if (quiesce::recovery_of(entry.step, may_go_on) == quiesce::Recovery::forget) {
         wait_for_end(*hook, steady);
-        parts_.executor.end(*hook);
+        parts_.system.end(*hook);
         forget(entry.name);
         return entry.name + ": its end was under way and is not repeated;";
     }
     if (!same_boot) {
         // The state folder is gone with the earlier boot; the command finds an empty one.
-        if (const Status ready = parts_.executor.begin(*hook); !ready) {
+        if (const Status ready = parts_.system.begin(*hook); !ready) {
             parts_.log(ready.error().text, false);
         }
     }
     // A pre that was cut must not go on beside its abort.
-    if (entry.step == HookStep::pre) parts_.executor.kill(*hook, HookPhase::pre);
+    if (entry.step == HookStep::pre) parts_.system.kill(*hook, HookPhase::pre);
     ended_.clear();
     Active active{*hook, quiesce::PreResult::cut};
     end(active, quiesce::Ending::aborted, steady);
@@ -125,14 +117,14 @@ std::string HookEngine::recover_one(const quiesce::HookJournalEntry& entry,
 }
 
 /// A post that outlived the program that started it may take as long as it always may.
-void HookEngine::wait_for_end(const Hook& hook, os::Waiter& steady) {
+void HookEngine::wait_for_end(const Hook& hook, HookHands& steady) {
     for (const HookPhase phase : {HookPhase::abort, HookPhase::post}) {
         const auto& command = phase == HookPhase::abort ? hook.abort : hook.post;
         const Nanoseconds until = parts_.now() + (command ? command->timeout : Nanoseconds{});
-        while (parts_.executor.running(hook, phase) && parts_.now() < until) {
-            steady.wait({}, std::min(parts_.now() + look_every, until));
+        while (parts_.system.running(hook, phase) && parts_.now() < until) {
+            steady.pause(std::min(parts_.now() + look_every, until));
         }
     }
 }
 
-}  // namespace stillpoint::linux_guest
+}  // namespace stillpoint::hooks

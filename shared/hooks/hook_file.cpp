@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cctype>
 
-namespace stillpoint::linux_guest {
+namespace stillpoint::hooks {
 namespace {
 
 using namespace std::chrono_literals;
@@ -32,7 +32,8 @@ public:
 
     Result<bool> read(const XMLElement& element) {
         std::vector<std::string_view> attributes = rules_.attributes;
-        attributes.insert(attributes.end(), {"on-failure", "freeze-needed"});
+        attributes.emplace_back("on-failure");
+        if (!windows()) attributes.emplace_back("freeze-needed");
         SP_TRY(xml_.only_attributes(element, attributes));
         hook_.on_failure = rules_.defaults.on_failure;
         SP_TRY(read_on_failure(xml_, element, hook_.on_failure));
@@ -59,8 +60,10 @@ public:
 
 private:
     Status read_command(const XMLElement& element, std::optional<HookCommand>& target) {
-        SP_TRY(xml_.only_attributes(
-            element, {"command", "timeout", "total-timeout", "tries", "backoff", "user"}));
+        std::vector<std::string_view> attributes{"command", "timeout", "total-timeout", "tries",
+                                                 "backoff"};
+        if (!windows()) attributes.emplace_back("user");
+        SP_TRY(xml_.only_attributes(element, attributes));
         HookCommand command;
         command.timeout = rules_.defaults.timeout;
         command.tries = rules_.defaults.tries;
@@ -75,18 +78,44 @@ private:
             element, {{"argument",
                        [&](const XMLElement& argument) { return read_argument(argument, command); },
                        true}}));
+        if (windows()) SP_TRY(check_executable(element, command));
         target = std::move(command);
         return {};
     }
 
-    /// A name without a slash is a file beside hook.xml; anything else an absolute path.
+    [[nodiscard]] bool windows() const { return xml_.dialect() == Dialect::windows; }
+
+    /// Windows executes by the end of a name. cmd.exe has no way to write every argument.
+    [[nodiscard]] Status check_executable(const XMLElement& element,
+                                          const HookCommand& command) const {
+        const std::string_view end = windows_command_end(command.command);
+        if (end.empty()) {
+            return xml_.wrong(element.GetLineNum(), "command of <" + std::string(element.Name()) +
+                                                        "> must end in .exe, .cmd, .bat or .ps1");
+        }
+        const bool batch = end == ".cmd" || end == ".bat";
+        const auto strange = [](const std::string& text) {
+            return text.find_first_of("\"%\r\n") != std::string::npos;
+        };
+        if (batch &&
+            (strange(command.command) || std::ranges::any_of(command.arguments, strange))) {
+            return xml_.wrong(element.GetLineNum(),
+                              "neither the path of a .cmd or .bat nor an <argument> of it can hold "
+                              "\", % or a line's end: use <environment>");
+        }
+        return {};
+    }
+
+    /// A bare name is a file beside hook.xml; anything else an absolute path.
     [[nodiscard]] Result<std::string> path_of(const XMLElement& element) const {
         const char* text = element.Attribute("command");
         const std::string_view value = text == nullptr ? "" : text;
-        const bool bare = !value.empty() && value.find('/') == std::string_view::npos &&
+        const std::string_view separators = windows() ? "/\\:" : "/";
+        const bool bare = !value.empty() &&
+                          value.find_first_of(separators) == std::string_view::npos &&
                           value != "." && value != ".." && !hook_.folder.empty();
-        if (bare) return hook_.folder + "/" + std::string(value);
-        if (!hook_.folder.empty() && !value.starts_with('/')) {
+        if (bare) return hook_.folder + (windows() ? "\\" : "/") + std::string(value);
+        if (!hook_.folder.empty() && !is_absolute_path(xml_.dialect(), value)) {
             return xml_.wrong(element.GetLineNum(),
                               "command of <" + std::string(element.Name()) +
                                   "> must be a file of the hook's folder or an absolute path");
@@ -154,6 +183,18 @@ private:
 
 }  // namespace
 
+std::string_view windows_command_end(std::string_view command) {
+    const auto lower = [](char c) {
+        return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    };
+    for (const std::string_view end : windows_command_ends) {
+        if (command.size() <= end.size()) continue;
+        const std::string_view tail = command.substr(command.size() - end.size());
+        if (std::ranges::equal(tail, end, {}, lower)) return end;
+    }
+    return {};
+}
+
 Result<bool> read_hook_element(const StrictXml& reader, const XMLElement& element, Hook& hook,
                                const HookElementRules& rules) {
     return HookReader{reader, hook, rules}.read(element);
@@ -172,8 +213,10 @@ Status read_hook_defaults(const StrictXml& reader, const XMLElement& element,
 }
 
 Result<Hook> parse_hook_file(std::string_view xml, const std::string& file, Hook hook,
-                             const HookDefaults& defaults) {
-    const StrictXml reader{file, {"config.hook", "stillpoint-hooks(5)"}};
+                             const HookDefaults& defaults, Dialect dialect) {
+    const char* manual =
+        dialect == Dialect::windows ? "docs/windows.md, \"Hooks\"" : "stillpoint-hooks(5)";
+    const StrictXml reader{file, {"config.hook", manual, dialect}};
     const HookElementRules rules{{}, {}, defaults};
     bool found = false;
     SP_TRY(reader.document(xml, {"hook", [&](const XMLElement& root) -> Status {
@@ -184,4 +227,4 @@ Result<Hook> parse_hook_file(std::string_view xml, const std::string& file, Hook
     return hook;
 }
 
-}  // namespace stillpoint::linux_guest
+}  // namespace stillpoint::hooks
