@@ -6,46 +6,15 @@ QEMU disk; VSS is played by a double.
 """
 import re
 import shutil
-import unittest
 
+import windows_case
 import windows_guest
-from windows_guest import WindowsGuest, lab
-
-import images
-import machine
-import plain_qemu
-import product
 
 WRITERS = ["Registry Writer", "SqlServerWriter", "System Writer"]
 NAMED = "".join(f'writer "{name}"\n' for name in WRITERS[::2])
 
 
-class Backups(unittest.TestCase):
-    def setUp(self):
-        windows_guest.install_double()
-        self.place = lab.Lab()
-        self.place.__enter__()
-        self.addCleanup(self.place.__exit__)
-        self.relay = windows_guest.Relay(self.place)
-        folder = self.place.vm_folder("images")
-        disk = folder / "disk.qcow2"
-        images.must("qemu-img", "create", "-q", "-f", "qcow2", disk, "16M")
-        lab.qemu_owns(disk)
-        self.vm = plain_qemu.PlainQemu(self.place, "windows", [machine.Disk("vda", disk)])
-        self.vm.guest_port, self.vm.guest_socket = True, self.relay.path
-        self.vm.io("vda", "write -P 1 1M 1M")
-        self.vm.qmp("cont")  # nobody asks a guest that does not run
-        self.host = product.Stillpoint(self.place, greet_seconds=30)
-        self.host.init()
-
-    def backup(self, *arguments, expect=(0, 3)):
-        return self.host.backup(product.access_of(self.vm), *arguments, expect=expect)
-
-    def start(self, script="", **options):
-        guest = WindowsGuest(self.place, script, **options)
-        self.addCleanup(guest.end)
-        return guest
-
+class Backups(windows_case.WindowsCase):
     def writers_of(self, point):
         return {e["name"]: e for e in point["evidence"] if e["kind"] == "writer"}
 
@@ -125,6 +94,4 @@ class Backups(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    windows_guest.make_ready()
-    lab.enter()
-    unittest.main(verbosity=2)
+    windows_case.main()
