@@ -41,6 +41,10 @@ void write_line(Severity severity, const std::string& text) {
     std::fflush(stderr);
 }
 
+std::string text_of(const Error& error) {
+    return error.text + (error.remedy.empty() ? "" : "; " + error.remedy);
+}
+
 /// Runs in a console, or as the service that --registerService made.
 class GuestService final : public Poco::Util::ServerApplication {
 public:
@@ -54,6 +58,15 @@ protected:
                 .argument("PATH")
                 .callback(OptionCallback<GuestService>(this, &GuestService::take_channel)));
         options.addOption(
+            Option("config", "",
+                   R"(configuration; default guest.xml below %ProgramData%\Stillpoint)")
+                .argument("FILE")
+                .callback(OptionCallback<GuestService>(this, &GuestService::take_config)));
+        options.addOption(
+            Option("type", "", "full or copy, whatever guest.xml or the host says")
+                .argument("TYPE")
+                .callback(OptionCallback<GuestService>(this, &GuestService::take_type)));
+        options.addOption(
             Option("version", "", "print the version")
                 .callback(OptionCallback<GuestService>(this, &GuestService::take_version)));
         options.addOption(
@@ -63,6 +76,10 @@ protected:
 
     int main(const std::vector<std::string>& words) override {
         if (told_) return EXIT_OK;
+        if (!wrong_option_.empty()) {
+            std::fprintf(stderr, "stillpoint-guest: %s; see --help\n", wrong_option_.c_str());
+            return exit_usage;
+        }
         const std::string word = words.empty() ? "run" : words.front();
         if (words.size() <= 1 && word == "register-provider") return report(register_provider);
         if (words.size() <= 1 && word == "unregister-provider") return report(unregister_provider);
@@ -78,12 +95,18 @@ protected:
         };
         const Status served = serve(options_, log, [this] { waitForTerminationRequest(); });
         if (served) return EXIT_OK;
-        log(Severity::error, served.error().text);
-        return exit_failed;
+        log(Severity::error, text_of(served.error()));
+        return served.error().code == Errc::invalid ? exit_usage : exit_failed;
     }
 
 private:
     void take_channel(const std::string&, const std::string& value) { options_.channel = value; }
+    void take_config(const std::string&, const std::string& value) { options_.config = value; }
+    void take_type(const std::string&, const std::string& value) {
+        options_.type =
+            serialization::parse_enum(value, static_cast<serialization::BackupType*>(nullptr));
+        if (!options_.type) wrong_option_ = "--type is full or copy, not " + value;
+    }
     void take_version(const std::string&, const std::string&) {
         std::puts("stillpoint-guest " STILLPOINT_VERSION);
         told_ = true;
@@ -103,11 +126,12 @@ private:
     static int report(Status (*act)()) {
         const os::Apartment apartment;
         const Status done = act();
-        if (!done) write_line(Severity::error, done.error().text + "; " + done.error().remedy);
+        if (!done) write_line(Severity::error, text_of(done.error()));
         return done ? EXIT_OK : exit_failed;
     }
 
     ServiceOptions options_;
+    std::string wrong_option_;
     bool told_ = false;
 };
 

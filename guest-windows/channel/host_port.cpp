@@ -58,7 +58,7 @@ bool HostPort::stopped_within(nanoseconds span) {
 }
 
 void HostPort::complain(const std::string& text) {
-    if (text != complained_) parts_.take(LineProblem{text});
+    if (text != complained_) parts_.take(LogLine{text});
     complained_ = text;
 }
 

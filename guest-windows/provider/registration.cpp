@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "os/com.hpp"
+#include "os/data_folder.hpp"
 #include "os/event_log.hpp"
 #include "provider/provider_ids.hpp"
 #include "vss/vss_backup.hpp"
@@ -175,10 +176,13 @@ Status unregister_with_vss() {
 }  // namespace
 
 Status register_provider() {
+    // Neither needs the other: where VSS is broken, hooks and configuration still have their place.
+    const Status folder = os::make_data_folder(os::data_folder());
     SP_TRY(os::register_event_source());
     SP_TRY(register_class());
     SP_TRY(start_vss_with_windows());
-    return register_with_vss();
+    SP_TRY(register_with_vss());
+    return folder;
 }
 
 Status unregister_provider() {

@@ -18,12 +18,14 @@ constexpr nanoseconds hold_slack = std::chrono::milliseconds{500};
 }  // namespace
 
 void Agent::run() {
+    read_configuration();
+    parts_.hooks.recover(config_);
     while (!stopping_ || state_ != State::idle || !open_job_.empty()) round();
 }
 
 /// Waits for the next thing to do and does it.
 void Agent::round() {
-    if (state_ == State::idle) adopt_hello();
+    if (state_ == State::idle && recovered_) adopt_hello();
     parts_.wake.wait_until(std::min(timer(), os::now() + round_max));
     look_at_gate();
     while (auto item = parts_.inbox.take()) {
@@ -63,9 +65,10 @@ void Agent::take_timer() {
 void Agent::take(InboxItem& item) {
     if (const auto* frame = std::get_if<serialization::Frame>(&item)) return take_frame(*frame);
     if (std::holds_alternative<HostLost>(item)) return feed(Event::channel_lost);
-    if (const auto* problem = std::get_if<LineProblem>(&item)) {
-        return parts_.log.line(Severity::warning, problem->text);
+    if (const auto* line = std::get_if<LogLine>(&item)) {
+        return parts_.log.line(line->severity, line->text);
     }
+    if (auto* report = std::get_if<HookReport>(&item)) return take_hooks(*report);
     if (auto* report = std::get_if<WorkerReport>(&item)) {
         return std::visit([this](auto& of_kind) { take_report(of_kind); }, *report);
     }

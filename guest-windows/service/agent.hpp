@@ -6,6 +6,7 @@
 #include "provider/hold_gate.hpp"
 #include "quiesce/session.hpp"
 #include "service/frozen_frame.hpp"
+#include "service/guest_config.hpp"
 #include "service/guest_log.hpp"
 #include "service/inbox.hpp"
 
@@ -20,12 +21,10 @@ public:
 };
 
 struct AgentRules {
-    os::nanoseconds freeze_budget = hold_limit;  // longest hold, whatever the host asks
     // From DoSnapshotSet until the provider is called: the writers' own limit is 60 seconds.
     os::nanoseconds writers_budget = std::chrono::seconds{60};
     // How long a backup stays open for the host's word that its data is safe.
     os::nanoseconds complete_within = std::chrono::hours{6};
-    std::optional<serialization::BackupType> type;  // in place of what the host asks for
 };
 
 /// The extension: takes the host's requests, drives one quiesce session by its table of moves, and
@@ -40,12 +39,15 @@ public:
         os::Event& wake;  // set by inbox and gate
         HoldGate& gate;
         VssWorker& worker;
+        HookWorker& hooks;
         GuestLog& log;
         std::function<std::vector<GuestVolume>()> volumes;
         /// Writes a volume's cached data out; the last rung before nothing.
         std::function<Status(const GuestVolume&)> flush;
         std::function<serialization::Diagnosis()> examine;
         std::string os_release;
+        /// Reads the configuration; asked before each backup.
+        std::function<Result<GuestConfig>()> configure;
     };
     Agent(AgentRules rules, Parts parts) : rules_(std::move(rules)), parts_(std::move(parts)) {}
 
@@ -76,10 +78,13 @@ private:
     void take_report(PrepareReport& report);
     void take_report(SnapshotReport& report);
     void take_report(ConcludeReport& report);
+    void take_hooks(HookReport& report);
+    void take_pre(HookReport& report);
     void send(const serialization::Message& message);
     void send_error(const Error& error);
     serialization::Welcome make_welcome();
 
+    void read_configuration();
     void run_pre();
     void run_post(bool success);
     void start_freeze();
@@ -87,6 +92,7 @@ private:
     void send_frozen();
     void start_thaw();
     void finish_thaw();
+    void end_backup(bool success);
     void keep_open();
     void end_open(VssBackup::Outcome outcome, Answer answer = Answer::none);
     void conclude(VssBackup::Outcome outcome, Owed owed);
@@ -95,9 +101,12 @@ private:
 
     AgentRules rules_;
     Parts parts_;
+    GuestConfig config_;
     quiesce::State state_ = quiesce::State::idle;
     os::nanoseconds entered_{};  // state_ since
     bool stopping_ = false;
+    bool recovered_ = false;  // what an earlier life owed to hooks is paid
+    std::string journal_ = "clean";
 
     serialization::SessionId session_ = 0;  // 0: none yet
     std::uint32_t sent_ = 0;                // sequence numbers
@@ -122,9 +131,12 @@ private:
     bool snapshot_running_ = false;
     std::optional<FrozenFrame> frozen_frame_;
     os::nanoseconds hold_{};
-    bool thaw_asked_ = false;  // … by the host, while writes were held
+    bool thaw_asked_ = false;   // … by the host, while writes were held
+    bool hooks_begun_ = false;  // pre hooks of this backup were run
     std::optional<Error> freeze_error_;
     bool finish_success_ = false;
+    bool end_success_ = false;     // what run_post was told
+    os::nanoseconds pre_until_{};  // of VSS's attempts and the pre hooks together
 
     std::string open_job_;  // its VSS backup waits for Complete; empty: none
     os::nanoseconds open_until_{};

@@ -25,8 +25,19 @@ std::vector<GuestVolume> that_can_be_held(const std::vector<GuestVolume>& all) {
 
 }  // namespace
 
+/// One backup keeps the configuration that it began with.
+void Agent::read_configuration() {
+    auto read = parts_.configure();
+    if (read) {
+        config_ = *std::move(read);
+    } else {
+        parts_.log.line(Severity::error, "the configuration stays as it was: " + read.error().text);
+    }
+}
+
 void Agent::run_pre() {
     end_open(VssBackup::Outcome::failure);
+    read_configuration();
     finished_ = {prepare_.job_id, {}};
     prepared_ = {prepare_.job_id, {}, true, {}};
     frozen_ = {};
@@ -34,14 +45,17 @@ void Agent::run_pre() {
     ready_ = {};
     snapshot_.reset();
     finish_success_ = false;
+    hooks_begun_ = false;
     if (prepare_.wanted == serialization::Level::crash) return feed(Event::pre_done);
     volumes_ = parts_.volumes();
     PrepareOrder order;
-    order.type = rules_.type.value_or(prepare_.type);
+    order.type = config_.type.value_or(prepare_.type);
+    order.chosen = config_.writers;
     const bool application = prepare_.wanted == serialization::Level::application;
     order.writers = application ? VssOptions::Writers::all : VssOptions::Writers::none;
     order.volumes = that_can_be_held(volumes_);
-    order.until = os::now() + nanoseconds{std::max<std::int64_t>(prepare_.hooks_budget_ns, 0)};
+    pre_until_ = os::now() + nanoseconds{std::max<std::int64_t>(prepare_.hooks_budget_ns, 0)};
+    order.until = pre_until_;
     // From here on: VSS asks the provider for its volumes while they are added.
     parts_.gate.arm();
     parts_.worker.prepare(std::move(order));
@@ -51,6 +65,36 @@ void Agent::take_report(PrepareReport& report) {
     ready_ = std::move(report);
     if (!ready_.ready) parts_.log.line(Severity::error, "VSS: " + ready_.problem.text);
     prepared_.evidence = ready_.evidence;
+    // After VSS, which takes seconds: an application is held still as shortly as possible. And only
+    // for a snapshot that can come.
+    const bool wanted = prepare_.wanted == serialization::Level::application;
+    if (state_ != State::preparing || !wanted || !ready_.ready) return feed(Event::pre_done);
+    hooks_begun_ = true;
+    parts_.hooks.run_pre(config_, prepare_.job_id, pre_until_);
+}
+
+void Agent::take_hooks(HookReport& report) {
+    journal_ = std::move(report.journal);
+    switch (report.of) {
+        case HookReport::Of::recovery:
+            recovered_ = true;
+            return;
+        case HookReport::Of::pre:
+            return take_pre(report);
+        case HookReport::Of::lost:
+            thawed_.evidence.insert(thawed_.evidence.end(), report.evidence.begin(),
+                                    report.evidence.end());
+            return feed(Event::thaw_done);
+        case HookReport::Of::end:
+            finished_.evidence = std::move(report.evidence);
+            return end_backup(end_success_);
+    }
+}
+
+void Agent::take_pre(HookReport& report) {
+    const auto& hooks = report.pre.evidence;
+    prepared_.evidence.insert(prepared_.evidence.end(), hooks.begin(), hooks.end());
+    prepared_.refusal = std::move(report.pre.refusal);
     feed(Event::pre_done);
 }
 
@@ -59,7 +103,7 @@ void Agent::start_freeze() {
     thaw_asked_ = false;
     if (!ready_.ready) return refuse_freeze(ready_.problem);
     parts_.log.hold();
-    hold_ = std::clamp(nanoseconds{freeze_.hold_budget_ns}, hold_min, rules_.freeze_budget);
+    hold_ = std::clamp(nanoseconds{freeze_.hold_budget_ns}, hold_min, config_.freeze_budget);
     parts_.gate.limit(hold_);
     frozen_ = {freeze_.lease_id, 0, 0, volume_evidence(true, {})};
     frozen_frame_.emplace(session_, frozen_);
@@ -143,13 +187,22 @@ void Agent::finish_thaw() {
         parts_.log.line(Severity::error, "the snapshot failed: " +
                                              (snapshot_ ? snapshot_->problem.text : "cancelled"));
     }
-    feed(Event::thaw_done);
+    if (!hooks_begun_) return feed(Event::thaw_done);
+    parts_.hooks.find_lost();
 }
 
+/// Hooks first: an application is waiting.
 void Agent::run_post(bool success) {
     parts_.gate.disarm();
-    if (success && snapshot_ && snapshot_->taken && host_completes_) return keep_open();
+    if (!success) parts_.hooks.cancel();
     if (state_ == State::finishing && !ready_.ready) parts_.worker.cancel();
+    end_success_ = success;
+    if (!hooks_begun_) return end_backup(success);
+    parts_.hooks.finish(success);
+}
+
+void Agent::end_backup(bool success) {
+    if (success && snapshot_ && snapshot_->taken && host_completes_) return keep_open();
     conclude(success ? VssBackup::Outcome::success : VssBackup::Outcome::failure,
              {Answer::finished, prepare_.job_id});
 }
@@ -178,7 +231,8 @@ void Agent::take_report(ConcludeReport& report) {
         parts_.log.line(Severity::warning, "writer " + writer.name + ": " + writer.note);
     }
     if (owed.answer == Answer::finished) {
-        finished_.evidence = std::move(report.evidence);
+        finished_.evidence.insert(finished_.evidence.end(), report.evidence.begin(),
+                                  report.evidence.end());
         feed(Event::post_done);
     } else if (owed.answer == Answer::completed) {
         send(serialization::Completed{owed.job_id, std::move(report.evidence)});

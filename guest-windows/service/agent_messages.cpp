@@ -30,7 +30,7 @@ void Agent::take_hello(serialization::SessionId session, const serialization::He
     if (new_session_ && new_session_->id == session) return;
     new_session_ = NewSession{session, hello};
     feed(Event::channel_lost);  // whatever the earlier host held still goes on
-    if (state_ == State::idle) adopt_hello();
+    if (state_ == State::idle && recovered_) adopt_hello();
 }
 
 void Agent::adopt_hello() {
@@ -62,7 +62,7 @@ serialization::Welcome Agent::make_welcome() {
     welcome.os_release = parts_.os_release;
     welcome.features = {"complete"};
     welcome.hooks_configured = true;  // VSS's writers are there without being configured
-    welcome.journal = "clean";
+    welcome.journal = journal_;
     for (const GuestVolume& volume : parts_.volumes()) {
         welcome.volumes.push_back(
             {volume.name, volume.type, volume.guid, volume.note.empty(), false, volume.note});

@@ -9,12 +9,14 @@
 namespace stillpoint::windows_guest {
 
 struct ServiceOptions {
-    std::string channel;  // empty: the virtio-serial port
-    AgentRules rules;
-    std::vector<std::string> excluded_writers;
+    std::string channel;                            // empty: the virtio-serial port
+    std::string config;                             // empty: guest.xml of the data folder
+    std::optional<serialization::BackupType> type;  // goes before guest.xml's
 };
 
 /// Builds the extension's objects and serves until `wait_for_stop` returns.
+/// @errors of guest.xml, which must be right at the start; later it may be wrong, and the one
+/// before is kept
 /// @threads the caller's is in the multithreaded apartment meanwhile
 [[nodiscard]] Status serve(const ServiceOptions& options, const GuestLog::Write& log,
                            const std::function<void()>& wait_for_stop);

@@ -5,19 +5,22 @@
 #include <string>
 #include <variant>
 
+#include "hooks/hook_worker.hpp"
 #include "os/event.hpp"
 #include "serialization/frame.hpp"
+#include "service/guest_log.hpp"
 #include "vss/vss_worker.hpp"
 
 namespace stillpoint::windows_guest {
 
 struct HostLost {};   // the host that had sent something is gone
 struct StopAsked {};  // end the session cleanly, then return
-struct LineProblem {  // for the log, which is not written while writes are held
+struct LogLine {      // of another thread; not written while writes are held
     std::string text;
+    Severity severity = Severity::warning;
 };
 using InboxItem =
-    std::variant<serialization::Frame, HostLost, StopAsked, LineProblem, WorkerReport>;
+    std::variant<serialization::Frame, HostLost, StopAsked, LogLine, WorkerReport, HookReport>;
 
 /// What reaches the agent from other threads, in order. It and the provider's gate set one event.
 /// @threads any

@@ -137,7 +137,7 @@ VssResult<std::vector<Evidence>> ComSession::read_writers(const VssOptions& opti
         os::Bstr name;
         SP_VSS("GetIdentity",
                metadata->GetIdentity(&instance, &writer, name.out(), &usage, &source));
-        if (!is_named(options.excluded_writers, name.text(), os::guid_text(writer))) {
+        if (!options.chosen.leaves_out(name.text(), os::guid_text(writer))) {
             auto read = read_components(*metadata.get(), instance, writer, components);
             if (!read) return tl::unexpected(read.error());
             continue;

@@ -37,9 +37,20 @@ std::vector<std::size_t> plan_components(std::span<const WriterComponent> all) {
     return chosen;
 }
 
-bool is_named(std::span<const std::string> list, std::string_view name, std::string_view class_id) {
-    return std::ranges::any_of(list, [&](const std::string& entry) {
+bool WriterChoice::leaves_out(std::string_view name, std::string_view class_id) const {
+    const auto names_it = [&](const std::string& entry) {
         return same_text(entry, name) || same_text(entry, class_id);
+    };
+    if (!included.empty() && std::ranges::none_of(included, names_it)) return true;
+    return std::ranges::any_of(excluded, names_it);
+}
+
+bool is_class_id(std::string_view text) {
+    constexpr std::string_view form = "{xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx}";
+    return std::ranges::equal(text, form, [](char c, char wanted) {
+        if (wanted != 'x') return c == wanted;
+        const char low = lower(c);
+        return (c >= '0' && c <= '9') || (low >= 'a' && low <= 'f');
     });
 }
 

@@ -19,8 +19,15 @@ struct WriterComponent {
 /// @source Microsoft, "Working with Selectability and Logical Paths"
 [[nodiscard]] std::vector<std::size_t> plan_components(std::span<const WriterComponent> all);
 
-/// Whether a writer is named in the configuration, by class id or name, in any case.
-[[nodiscard]] bool is_named(std::span<const std::string> list, std::string_view name,
-                            std::string_view class_id);
+/// Which writers take part, each by its name or its class id "{…}", in any case.
+struct WriterChoice {
+    std::vector<std::string> included;  // empty: all
+    std::vector<std::string> excluded;  // also of those included
+    [[nodiscard]] bool leaves_out(std::string_view name, std::string_view class_id) const;
+    friend bool operator==(const WriterChoice&, const WriterChoice&) = default;
+};
+
+/// "{8-4-4-4-12 hexadecimal digits}"
+[[nodiscard]] bool is_class_id(std::string_view text);
 
 }  // namespace stillpoint::windows_guest

@@ -106,8 +106,7 @@ VssResult<PrepareReport> VssBackup::attempt(const PrepareOrder& order, const Att
     with_writers_ = attempt.writers == Writers::all;
     snapshot_taken_ = false;
     PrepareReport report;
-    auto excluded =
-        session->open({order.type, attempt.writers, attempt.context, excluded_writers_});
+    auto excluded = session->open({order.type, attempt.writers, attempt.context, order.chosen});
     if (!excluded) return tl::unexpected(excluded.error());
     report.evidence = *std::move(excluded);
     if (auto added = session->add_volumes(order.volumes); !added) {

@@ -12,6 +12,7 @@ namespace stillpoint::windows_guest {
 struct PrepareOrder {
     serialization::BackupType type = serialization::BackupType::full;
     VssOptions::Writers writers = VssOptions::Writers::all;
+    WriterChoice chosen = {};
     std::vector<GuestVolume> volumes;
     os::nanoseconds until{};  // no new attempt after it
 };
@@ -50,8 +51,7 @@ struct ConcludeReport {
 /// @threads one, but cancel: any
 class VssBackup {
 public:
-    VssBackup(OpenVss open, std::vector<std::string> excluded_writers)
-        : open_(std::move(open)), excluded_writers_(std::move(excluded_writers)) {}
+    explicit VssBackup(OpenVss open) : open_(std::move(open)) {}
     /// Ends an earlier backup that is still open, then tries until one attempt is ready.
     PrepareReport prepare(const PrepareOrder& order);
     SnapshotReport snapshot();
@@ -68,7 +68,6 @@ private:
     void end_session() noexcept;
 
     OpenVss open_;
-    std::vector<std::string> excluded_writers_;
     std::mutex lock_;  // of the pointer: cancel comes from another thread
     std::shared_ptr<VssSession> session_;
     bool with_writers_ = false;

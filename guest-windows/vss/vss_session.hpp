@@ -8,6 +8,7 @@
 
 #include "os/clock.hpp"
 #include "serialization/messages.hpp"
+#include "vss/component_plan.hpp"
 #include "vss/writer_verdict.hpp"
 
 namespace stillpoint::windows_guest {
@@ -39,7 +40,7 @@ struct VssOptions {
     serialization::BackupType type = serialization::BackupType::full;
     enum class Writers { all, none } writers = Writers::all;
     SnapshotContext context = SnapshotContext::transportable;
-    std::vector<std::string> excluded_writers;  // class ids "{…}" or names, any case
+    WriterChoice chosen = {};
 };
 
 /// One backup with VSS: one object, used once, on one thread of the multithreaded apartment. The

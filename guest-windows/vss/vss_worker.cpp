@@ -6,17 +6,13 @@ namespace stillpoint::windows_guest {
 
 VssWorker::VssWorker(Parts parts)
     : parts_(std::move(parts)),
-      backup_(parts_.open, parts_.excluded_writers),
-      thread_([this] { run(); }) {}
+      backup_(parts_.open),
+      thread_(
+          {parts_.enter_thread, [this] { (void)backup_.conclude(VssBackup::Outcome::failure); }}) {}
 
 VssWorker::~VssWorker() {
-    {
-        const std::scoped_lock guard{lock_};
-        ending_ = true;
-    }
-    changed_.notify_one();
+    thread_.stop();
     backup_.cancel();
-    thread_.join();
 }
 
 void VssWorker::prepare(PrepareOrder order) {
@@ -32,26 +28,8 @@ void VssWorker::conclude(VssBackup::Outcome outcome) {
     push([this, outcome] { return WorkerReport{backup_.conclude(outcome)}; });
 }
 
-void VssWorker::push(Order order) {
-    {
-        const std::scoped_lock guard{lock_};
-        orders_.push_back(std::move(order));
-    }
-    changed_.notify_one();
-}
-
-void VssWorker::run() {
-    const std::shared_ptr<void> apartment = parts_.enter_thread();
-    for (;;) {
-        std::unique_lock guard{lock_};
-        changed_.wait(guard, [this] { return ending_ || !orders_.empty(); });
-        if (ending_) break;
-        const Order order = std::move(orders_.front());
-        orders_.pop_front();
-        guard.unlock();
-        parts_.deliver(order());
-    }
-    (void)backup_.conclude(VssBackup::Outcome::failure);
+void VssWorker::push(std::function<WorkerReport()> order) {
+    thread_.push([this, order = std::move(order)] { parts_.deliver(order()); });
 }
 
 }  // namespace stillpoint::windows_guest

@@ -1,11 +1,8 @@
 #pragma once
-#include <condition_variable>
-#include <deque>
 #include <functional>
-#include <mutex>
-#include <thread>
 #include <variant>
 
+#include "os/order_thread.hpp"
 #include "vss/vss_backup.hpp"
 
 namespace stillpoint::windows_guest {
@@ -20,7 +17,6 @@ class VssWorker {
 public:
     struct Parts {
         OpenVss open;
-        std::vector<std::string> excluded_writers;
         std::function<void(WorkerReport)> deliver;
         /// Entered on the thread before anything else, kept until it ends: COM's apartment.
         std::function<std::shared_ptr<void>()> enter_thread = [] { return nullptr; };
@@ -38,17 +34,11 @@ public:
     void cancel() noexcept { backup_.cancel(); }
 
 private:
-    using Order = std::function<WorkerReport()>;
-    void run();
-    void push(Order order);
+    void push(std::function<WorkerReport()> order);
 
     Parts parts_;
     VssBackup backup_;
-    std::mutex lock_;
-    std::condition_variable changed_;
-    std::deque<Order> orders_;
-    bool ending_ = false;
-    std::thread thread_;
+    os::OrderThread thread_;
 };
 
 }  // namespace stillpoint::windows_guest

@@ -57,6 +57,15 @@ class GuestPages(unittest.TestCase):
     def test_every_key_of_hook_xml_is_documented(self):
         self.check_keys("../shared/hooks/hook_file.hpp", "hook_file_keys", "stillpoint-hooks.5")
 
+    def test_every_key_of_a_windows_guest_xml_is_documented(self):
+        page = (ROOT / "docs/windows.md").read_text().split("## Configuration")[1].split("\n## ")[0]
+        keys = keys_of("../guest-windows/service/guest_config.hpp", "guest_config_keys")
+        self.assertGreater(len(keys), 9)
+        for element, _, attribute in (key.partition("@") for key in keys):
+            row = re.search(r"^\| `<" + element + r"\b[^|]*`", page.replace("\\|", "/"), re.M)
+            self.assertIsNotNone(row, element)
+            self.assertIn(attribute, row[0])
+
     def test_the_readers_know_no_other_elements(self):
         for sources, header, table, root in (
                 (("service/guest_config", "service/freeze_config"),

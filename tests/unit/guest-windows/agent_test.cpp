@@ -18,7 +18,9 @@ const Finish good_end{AgentWorld::job, true};
 const Thaw thaw_it{AgentWorld::lease, true};
 
 struct World : AgentWorld {
-    explicit World(AgentRules rules = {}) : AgentWorld(std::move(rules)) {
+    explicit World(AgentRules rules = {}, const GuestConfig& config = {})
+        : AgentWorld(std::move(rules)) {
+        configure = [config] { return config; };
         vss.gate = &gate;
         start();
     }
@@ -92,7 +94,7 @@ TEST_CASE("windows/agent: nobody says thaw, so it lets go by itself and says so"
 }
 
 TEST_CASE("windows/agent: a host that asks for more than VSS can hold gets less") {
-    World world{{.freeze_budget = 50ms}};
+    World world{{}, {.freeze_budget = 50ms}};
     world.hello();
     (void)world.expect<Welcome>();
     (void)world.freeze(3'600'000'000'000);

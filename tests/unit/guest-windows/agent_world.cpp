@@ -56,11 +56,16 @@ void AgentWorld::start() {
     worker_ = std::make_unique<VssWorker>(VssWorker::Parts{
         .open = vss.opener(),
         .deliver = [this](WorkerReport report) { inbox.post(std::move(report)); }});
+    hook_worker_ = std::make_unique<HookWorker>(HookWorker::Parts{
+        hooks, hooks, "this boot", [this](const GuestConfig&) { return hooks.configured(); },
+        [this](HookReport report) { inbox.post(std::move(report)); },
+        [this](const std::string& text, bool) { inbox.post(LogLine{text}); }});
     Agent::Parts parts{line,
                        inbox,
                        wake,
                        gate,
                        *worker_,
+                       *hook_worker_,
                        log_,
                        [this] { return volumes; },
                        [this](const GuestVolume& volume) -> Status {
@@ -68,7 +73,8 @@ void AgentWorld::start() {
                            return {};
                        },
                        [] { return serialization::Diagnosis{}; },
-                       "Windows"};
+                       "Windows",
+                       [this]() -> Result<GuestConfig> { return configure(); }};
     agent_ = std::make_unique<Agent>(rules_, parts);
     thread_ = std::thread{[this] { agent_->run(); }};
 }
@@ -77,6 +83,7 @@ AgentWorld::~AgentWorld() {
     inbox.post(StopAsked{});
     if (thread_.joinable()) thread_.join();
     worker_.reset();
+    hook_worker_.reset();
 }
 
 void AgentWorld::send(const serialization::Message& message) {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <thread>
 
+#include "scripted_hooks.hpp"
 #include "scripted_vss.hpp"
 #include "service/agent.hpp"
 
@@ -55,11 +56,15 @@ public:
     void await_state(const std::string& state);
 
     ScriptedVss vss;
+    ScriptedHooks hooks;
     Captured line;
     windows_guest::os::Event wake;
     windows_guest::Inbox inbox{wake};
     windows_guest::HoldGate gate{wake};
     std::vector<windows_guest::GuestVolume> volumes{{"C:\\", "\\\\?\\Volume{1}\\", "NTFS"}};
+    std::function<Result<windows_guest::GuestConfig>()> configure = [] {
+        return windows_guest::GuestConfig{};
+    };
     std::vector<std::string> log;
     std::vector<std::string> flushed;
     static constexpr const char* job = "0192f0c4a7b87d1e8f3a5b6c7d8e9f00";
@@ -71,6 +76,7 @@ private:
     windows_guest::GuestLog log_{
         [this](windows_guest::Severity, const std::string& text) { log.push_back(text); }};
     std::unique_ptr<windows_guest::VssWorker> worker_;
+    std::unique_ptr<windows_guest::HookWorker> hook_worker_;
     std::unique_ptr<windows_guest::Agent> agent_;
     std::thread thread_;
     serialization::SessionId session_ = 0;

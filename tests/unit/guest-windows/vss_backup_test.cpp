@@ -49,7 +49,7 @@ TEST_CASE("windows/ladder: what follows a failure") {
 
 TEST_CASE("windows/backup: the whole sequence, and the end that truncates logs") {
     ScriptedVss vss;
-    VssBackup backup{vss.opener(), {}};
+    VssBackup backup{vss.opener()};
     const PrepareReport prepared = backup.prepare(order_within(60s));
     REQUIRE(prepared.ready);
     CHECK(prepared.evidence.size() == 3);
@@ -64,7 +64,7 @@ TEST_CASE(
     "windows/backup: after a failure there is no BackupComplete, and a new object each time") {
     ScriptedVss vss;
     vss.ends["snapshot"] = {vss::hold_writes_timeout};
-    VssBackup backup{vss.opener(), {}};
+    VssBackup backup{vss.opener()};
     REQUIRE(backup.prepare(order_within(60s)).ready);
     const SnapshotReport taken = backup.snapshot();
     CHECK_FALSE(taken.taken);
@@ -78,7 +78,7 @@ TEST_CASE(
 TEST_CASE("windows/backup: writers that cannot be reached are given up, and that is told") {
     ScriptedVss vss;
     vss.ends["prepare"] = {vss::writer_infrastructure, vss::writer_infrastructure};
-    VssBackup backup{vss.opener(), {}};
+    VssBackup backup{vss.opener()};
     const PrepareReport prepared = backup.prepare(order_within(60s));
     REQUIRE(prepared.ready);
     REQUIRE(prepared.evidence.size() == 1);
@@ -93,7 +93,7 @@ TEST_CASE("windows/backup: writers that cannot be reached are given up, and that
 TEST_CASE("windows/backup: a status that cannot be read is evidence against the writers") {
     ScriptedVss vss;
     vss.ends["status"] = {vss::ok, vss::writer_not_responding};
-    VssBackup backup{vss.opener(), {}};
+    VssBackup backup{vss.opener()};
     REQUIRE(backup.prepare(order_within(60s)).ready);
     const SnapshotReport taken = backup.snapshot();
     REQUIRE(taken.evidence.size() == 1);
@@ -104,7 +104,7 @@ TEST_CASE("windows/backup: what fails at the very end is an alert") {
     ScriptedVss vss;
     vss.says["complete"] = {{"SqlServerWriter", "{}", "{}", WriterState::failed_at_backup_complete,
                              vss::writer_timeout}};
-    VssBackup backup{vss.opener(), {}};
+    VssBackup backup{vss.opener()};
     REQUIRE(backup.prepare(order_within(60s)).ready);
     REQUIRE(backup.snapshot().taken);
     const ConcludeReport report = backup.conclude(Outcome::success);
@@ -116,7 +116,7 @@ TEST_CASE("windows/backup: what fails at the very end is an alert") {
 TEST_CASE("windows/backup: somebody else's snapshot is waited for until the job's budget ends") {
     ScriptedVss vss;
     vss.ends["add"] = {vss::snapshot_set_in_progress};
-    VssBackup backup{vss.opener(), {}};
+    VssBackup backup{vss.opener()};
     const PrepareReport prepared = backup.prepare(order_within(1s));
     CHECK_FALSE(prepared.ready);
     CHECK(prepared.problem.id == "vss.in_use");

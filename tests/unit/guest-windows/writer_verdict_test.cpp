@@ -87,11 +87,20 @@ TEST_CASE("windows/components: who stands below another component is not named b
     CHECK(plan_components(all) == std::vector<std::size_t>{0, 3, 4});
 }
 
-TEST_CASE("windows/components: a writer is excluded by its name or class, in any case") {
-    const std::vector<std::string> list{"sqlserverwriter", "{A65FAA63}"};
-    CHECK(is_named(list, "SqlServerWriter", "{0}"));
-    CHECK(is_named(list, "x", "{a65faa63}"));
-    CHECK_FALSE(is_named(list, "SqlServer", "{a65faa6}"));
+TEST_CASE("windows/components: a writer is chosen by its name or class, in any case") {
+    const WriterChoice without{{}, {"sqlserverwriter", "{A65FAA63}"}};
+    CHECK(without.leaves_out("SqlServerWriter", "{0}"));
+    CHECK(without.leaves_out("x", "{a65faa63}"));
+    CHECK_FALSE(without.leaves_out("SqlServer", "{a65faa6}"));
+    const WriterChoice only{{"SqlServerWriter", "System Writer"}, {"system writer"}};
+    CHECK_FALSE(only.leaves_out("sqlserverwriter", "{0}"));
+    CHECK(only.leaves_out("System Writer", "{0}"));
+    CHECK(only.leaves_out("Registry Writer", "{0}"));
+    CHECK(is_class_id("{a65faa63-5ea8-4ebc-9dbd-a0c4db26912A}"));
+    for (const char* text : {"{a65faa63}", "a65faa63-5ea8-4ebc-9dbd-a0c4db26912a",
+                             "{g65faa63-5ea8-4ebc-9dbd-a0c4db26912a}", ""}) {
+        CHECK_FALSE(is_class_id(text));
+    }
 }
 
 }  // namespace stillpoint::test
