@@ -1,6 +1,9 @@
 // What each stage of the way into a vault costs, in CPU nanoseconds a byte, and the whole way with
 // several threads. One JSON document on stdout.
 //     bench_chunk [--mib N] [--rounds N] [--threads N] [--chunk-kib N] [--file IMAGE] [--folder F]
+//                 [--whole 0|1]
+// Each stage counts the bytes that it gets: compression those of chunks that are no copies of
+// others (`unique_bytes`), sealing, naming and writing what is stored (`stored_bytes`).
 // Without --file the data is half random and half text. The best of the rounds counts: a shared
 // machine only ever adds.
 #include <atomic>
@@ -12,6 +15,7 @@
 #include <random>
 #include <stdexcept>
 #include <thread>
+#include <unordered_set>
 
 #include "chunk/zero.hpp"
 #include "serialization/value.hpp"
@@ -29,7 +33,7 @@ const env::SystemClock real_clock;
 constexpr std::size_t mib = 1u << 20;
 
 struct Options {
-    std::size_t mib_count = 64, rounds = 3, threads = 2, chunk_kib = 64;
+    std::size_t mib_count = 64, rounds = 3, threads = 2, chunk_kib = 64, whole = 1;
     std::string file, folder = "/tmp";
 };
 
@@ -38,7 +42,8 @@ Options parse(int argc, char** argv) {
     const std::map<std::string, std::size_t*> numbers{{"--mib", &options.mib_count},
                                                       {"--rounds", &options.rounds},
                                                       {"--threads", &options.threads},
-                                                      {"--chunk-kib", &options.chunk_kib}};
+                                                      {"--chunk-kib", &options.chunk_kib},
+                                                      {"--whole", &options.whole}};
     const std::map<std::string, std::string*> texts{{"--file", &options.file},
                                                     {"--folder", &options.folder}};
     for (int i = 1; i + 1 < argc; i += 2) {
@@ -113,10 +118,19 @@ public:
                 for (const ByteView chunk : chunks_) use(chunk);
             });
         };
-        const auto compress = [&](chunk::CompressionPolicy policy) {
-            return each([&](ByteView chunk) {
-                keep_ += compressor.compress(policy, chunk, scratch).bytes.size();
-            });
+        find_copies(hasher);
+        Map stored{{"none", unique_bytes_}};
+        const auto compress = [&](const char* name, chunk::CompressionPolicy policy) {
+            std::uint64_t left = 0;
+            stages[name] = cost(
+                [&] {
+                    left = 0;
+                    for (const ByteView chunk : unique_) {
+                        left += compressor.compress(policy, chunk, scratch).bytes.size();
+                    }
+                },
+                unique_bytes_);
+            stored[name] = left;
         };
         const Bytes zeros(data_.size());
         stages["zero_test"] = each([&](ByteView chunk) { keep_ += chunk::is_zero(chunk) ? 1 : 0; });
@@ -124,8 +138,8 @@ public:
         stages["id"] = each([&](ByteView chunk) {
             keep_ += std::to_integer<std::size_t>(hasher.id_of(chunk).value[0]);
         });
-        stages["zstd"] = compress(chunk::CompressionPolicy::zstd);
-        stages["lz4"] = compress(chunk::CompressionPolicy::lz4);
+        compress("zstd", chunk::CompressionPolicy::zstd);
+        compress("lz4", chunk::CompressionPolicy::lz4);
         std::uint64_t record = 0;
         stages["seal"] = each([&](ByteView chunk) {
             key.seal(record++, {}, chunk, std::span{sealed}.first(chunk.size() + 16));
@@ -133,28 +147,47 @@ public:
         stages["pack_sha256"] =
             cost([&] { keep_ += std::to_integer<std::size_t>(chunk::sha256(data_)[0]); });
         stages["write"] = cost_of_write();
+        return {{"bytes", std::uint64_t{data_.size()}},
+                {"unique_bytes", unique_bytes_},
+                {"stored_bytes", stored},
+                {"chunk_bytes", std::uint64_t{options_.chunk_kib << 10}},
+                {"cpu_ns_per_byte", stages},
+                {"threads", std::uint64_t{options_.threads}},
+                {"whole", whole_ways()}};
+    }
+
+private:
+    Map whole_ways() {
         Map whole;
+        if (options_.whole == 0) return whole;
         for (const auto& [name, policy] : {std::pair{"zstd", vault::Compression::zstd},
                                            {"lz4", vault::Compression::lz4},
                                            {"none", vault::Compression::none}}) {
             whole[name] = whole_way(policy);
         }
-        return {{"bytes", std::uint64_t{data_.size()}},
-                {"chunk_bytes", std::uint64_t{options_.chunk_kib << 10}},
-                {"cpu_ns_per_byte", stages},
-                {"threads", std::uint64_t{options_.threads}},
-                {"whole", whole}};
+        return whole;
     }
 
-private:
-    double cost(const std::function<void()>& work) const {
+    void find_copies(const chunk::ChunkHasher& hasher) {
+        std::unordered_set<chunk::ChunkId, chunk::ChunkIdHash> seen;
+        for (const ByteView chunk : chunks_) {
+            if (chunk::is_zero(chunk) || !seen.insert(hasher.id_of(chunk)).second) continue;
+            unique_.push_back(chunk);
+            unique_bytes_ += chunk.size();
+        }
+    }
+
+    double cost(const std::function<void()>& work) const { return cost(work, data_.size()); }
+
+    /// @return CPU nanoseconds for each of so many bytes
+    double cost(const std::function<void()>& work, std::uint64_t bytes) const {
         double best = 1e9;
         for (std::size_t round = 0; round < options_.rounds; ++round) {
             const double before = cpu_seconds();
             work();
             best = std::min(best, cpu_seconds() - before);
         }
-        return best * 1e9 / static_cast<double>(data_.size());
+        return best * 1e9 / static_cast<double>(bytes);
     }
 
     double cost_of_write() const {
@@ -223,7 +256,8 @@ private:
 
     Options options_;
     Bytes data_;
-    std::vector<ByteView> chunks_;
+    std::vector<ByteView> chunks_, unique_;
+    std::uint64_t unique_bytes_ = 0;
     std::size_t keep_ = 0;  // results are used, or the compiler would leave the work out
 };
 

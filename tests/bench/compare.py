@@ -2,11 +2,17 @@
 """The figures of a backup, beside its peers on the same data in one run.
 
     tests/vm/with-libvirt.sh /usr/bin/python3 tests/bench/compare.py [--rounds N] [--json FILE]
-                             [--stillpoint PATH] [--peers nbdcopy,restic,virtnbdbackup]
+            [--svg FILE] [--build FOLDER] [--peers nbdcopy,restic,borg,borg_4M,virtnbdbackup]
+            [--compressions lz4,none] [--short] [--mib N]
 
 A 4 GiB qcow2 disk holds 1,792 MiB: half random, a quarter text, a quarter repeats of earlier
 1-MiB pieces. A paused QEMU serves it, so that all read the same bytes. Seconds are wall-clock
-medians over the rounds; a ratio compares two medians of this run and nothing else.
+medians over the rounds; a ratio compares two medians of this run and nothing else. The first round
+also makes six points with each tool, forgets every second one, the last one too, and frees the
+space. Then each stage of the pipeline is measured by itself (bench_chunk): *limit* is what the
+processors allow if all stages keep all of them busy. --short leaves out the six points, --mib makes
+less data, to try the bench itself. Peers that are not installed end the run: leave them out with
+--peers.
 """
 import argparse
 import json
@@ -20,11 +26,10 @@ import subprocess
 import sys
 import time
 
-MIB = 1 << 20
-DATA_MIB = 1792
-DISK_BYTES = 4 << 30
-WRITES = 512
-WRITE_BYTES = 64 << 10
+import chart
+import peers
+from peers import DISK_BYTES, MIB, WRITE_BYTES, WRITES, run, stored_bytes
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -35,12 +40,12 @@ def text_piece(generator):
     return text[:MIB]
 
 
-def make_mixed(path):
+def make_mixed(path, mib):
     """The peers' data set: seeded, so that every run has the same bytes."""
     generator = random.Random(20261122)
     kept = []
     with open(path, "wb") as out:
-        for i in range(DATA_MIB):
+        for i in range(mib):
             if i % 4 == 3:
                 piece = generator.choice(kept)
             elif i % 4 == 1:
@@ -53,31 +58,12 @@ def make_mixed(path):
         out.truncate(DISK_BYTES)
 
 
-def run(*command, env=None, cwd=None):
-    """Runs a command, after what others wrote is on the disk: nobody pays for his predecessor.
-    @return seconds, stdout"""
-    os.sync()
-    start = time.monotonic()
-    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, env=env, cwd=cwd, text=True)
-    out, errors = process.communicate()
-    seconds = time.monotonic() - start
-    if process.returncode not in (0, 3):
-        sys.exit(f"{' '.join(map(str, command))}: exit {process.returncode}\n{out}\n{errors}")
-    return seconds, out
-
-
 def peak_rss_mib(*command, env=None):
     """Runs a command under time(1)'s counting. @return peak RSS in MiB of the largest process"""
     code = ("import os,sys,resource,subprocess;"
             "r=subprocess.run(sys.argv[1:],stdout=subprocess.DEVNULL,stderr=subprocess.DEVNULL);"
             "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)")
-    _, out = run(sys.executable, "-c", code, *command, env=env)
-    return int(out) / 1024
-
-
-def stored_bytes(folder):
-    return sum(f.stat().st_size for f in pathlib.Path(folder).rglob("*") if f.is_file())
+    return int(run(sys.executable, "-c", code, *command, env=env).out) / 1024
 
 
 class Qemu:
@@ -140,19 +126,21 @@ class Bench:
         self.raw = self.work / "disk.raw"
         self.fresh = self.work / "fresh.qcow2"
         self.image = self.work / "disk.qcow2"  # a copy of it in each round: a round writes into it
+        self.vault = self.work / "vault"
         self.figures = {}
         self.env = os.environ | {"STILLPOINT_KEY_FILE": str(self.work / "key")}
         config = self.work / "host.xml"
         config.write_text(f'<host><state dir="{self.work}/state"/>'
                           f'<run dir="{self.work}/run"/></host>')
         self.stillpoint = [f"{options.build}/host-plugin/manager/stillpoint", "--json", "--config",
-                           str(config)]
+                           str(config), "--vault", str(self.vault)]
+        self.random = random.Random(1)
 
     def add(self, name, value):
         self.figures.setdefault(name, []).append(value)
 
     def prepare(self):
-        make_mixed(self.raw)
+        make_mixed(self.raw, self.options.mib)
         run("qemu-img", "convert", "-O", "qcow2", self.raw, self.fresh)
 
     def begin_round(self):
@@ -163,140 +151,169 @@ class Bench:
                 while file.read(16 * MIB):
                     pass
 
-    def back_up(self, vault):
-        seconds, out = run(*self.stillpoint, "backup", "bench", "--qmp",
-                           self.work / "product.qmp", "--vault", vault, env=self.env)
-        return seconds, json.loads(out)
+    def timed(self, what, *command, server=None):
+        done = run(*self.stillpoint, *command, env=self.env, server=server)
+        self.add(f"{what}_s", done.seconds)
+        self.add(f"{what}_cpu_s", done.cpu_s)
+        return json.loads(done.out)
 
-    def stillpoint_round(self, generator, number):
-        vault = self.work / f"vault-{number}"
-        run(*self.stillpoint, "vault", "init", vault, "--encryption", "keyfile", env=self.env)
+    def make_vault(self, compression="zstd"):
+        run(*self.stillpoint, "vault", "init", self.vault, "--encryption", "keyfile",
+            "--compression", compression, env=self.env)
+
+    def back_up(self, what, qemu):
+        """@return the point; adds what the vault has grown by"""
+        before = stored_bytes(self.vault)
+        point = self.timed(what, "backup", "bench", "--qmp", self.work / "product.qmp",
+                           server=qemu.process.pid)
+        self.add(f"{what}_stored_MiB", (stored_bytes(self.vault) - before) / MIB)
+        return point
+
+    def stillpoint_round(self, long):
+        self.make_vault()
         qemu = Qemu(self.work, self.image)
-        seconds, point = self.back_up(vault)
-        self.add("full_s", seconds)
-        self.add("full_stored_MiB", stored_bytes(vault) / MIB)
-        before = stored_bytes(vault)
-        qemu.write_random(generator, WRITES)
-        seconds, point = self.back_up(vault)
+        ids = [self.back_up("full", qemu)["point"]]
+        qemu.write_random(self.random, WRITES)
+        point = self.back_up("increment", qemu)
         assert point["disks"][0]["mode"] == "increment", point["disks"][0]
-        self.add("increment_s", seconds)
-        self.add("increment_stored_MiB", (stored_bytes(vault) - before) / MIB)
-        before = stored_bytes(vault)
-        seconds, point = self.back_up(vault)
-        self.add("empty_increment_s", seconds)
-        self.add("empty_increment_stored_KiB", (stored_bytes(vault) - before) / 1024)
+        ids.append(point["point"])
+        point = self.back_up("empty_increment", qemu)
+        ids.append(point["point"])
         self.add("snapshot_ms", point["snapshot_ms"])
         qemu.end()
-        seconds, _ = run(*self.stillpoint, "vault", "check", vault, "--read-data", env=self.env)
-        self.add("check_read_data_s", seconds)
-        self.add("check_MiB_per_s", stored_bytes(vault) / MIB / seconds)
+        self.timed("check_read_data", "vault", "check", self.vault, "--read-data")
+        self.add("check_MiB_per_s",
+                 stored_bytes(self.vault) / MIB / self.figures["check_read_data_s"][-1])
+        self.restore()
+        if long:
+            self.collect(ids)
+        shutil.rmtree(self.vault)
+
+    def restore(self):
         target = self.work / "restored"
-        seconds, _ = run(*self.stillpoint, "restore", "bench@latest", "--vault", vault, "--to",
-                         target, "--format", "raw", env=self.env)
-        self.add("restore_s", seconds)
+        self.timed("restore", "restore", "bench@latest", "--to", target, "--format", "raw")
         same = subprocess.run(["qemu-img", "compare", "-f", "raw", "-F", "qcow2",
                                f"{target}/vda.raw", self.image], capture_output=True, check=False)
         assert same.returncode == 0, same.stdout
         shutil.rmtree(target)
-        shutil.rmtree(vault)
+
+    def collect(self, ids):
+        """As the peers do: six points, every second one goes."""
+        qemu = Qemu(self.work, self.image)
+        while len(ids) < peers.POINTS:
+            qemu.write_random(self.random, WRITES)
+            ids.append(self.back_up("later", qemu)["point"])
+        qemu.end()
+        before = stored_bytes(self.vault)
+        self.timed("forget", "forget", *ids[1::2])
+        self.timed("collect", "vault", "gc", self.vault)
+        self.add("collect_freed_MiB", (before - stored_bytes(self.vault)) / MIB)
+        run(*self.stillpoint, "vault", "check", self.vault, "--read-data", env=self.env)
+
+    def compression_rounds(self):
+        """Only a full backup: what else there is costs the same."""
+        for compression in filter(None, self.options.compressions.split(",")):
+            self.begin_round()
+            self.make_vault(compression)
+            qemu = Qemu(self.work, self.image)
+            self.back_up(f"full_{compression}", qemu)
+            qemu.end()
+            shutil.rmtree(self.vault)
 
     def rss_round(self):
-        vault = self.work / "vault-rss"
-        run(*self.stillpoint, "vault", "init", vault, "--encryption", "keyfile", env=self.env)
+        self.make_vault()
         qemu = Qemu(self.work, self.image)
         self.add("full_peak_rss_MiB",
                  peak_rss_mib(*self.stillpoint, "backup", "bench", "--qmp",
-                              self.work / "product.qmp", "--vault", vault, env=self.env))
+                              self.work / "product.qmp", env=self.env))
         qemu.end()
-        shutil.rmtree(vault)
+        shutil.rmtree(self.vault)
 
-    def nbdcopy_round(self):
-        socket_path = self.work / "nbd.sock"
-        server = subprocess.Popen(["qemu-nbd", "-r", "-t", "-e", "8", "-f", "qcow2", "-k",
-                                   socket_path, self.image])
-        while not socket_path.exists():
-            time.sleep(0.02)
-        seconds, _ = run("nbdcopy", f"nbd+unix:///?socket={socket_path}", "null:")
-        self.add("nbdcopy_null_s", seconds)
-        target = self.work / "copied.raw"
-        # A restore syncs what it wrote, so nbdcopy does, too.
-        seconds, _ = run("nbdcopy", "--flush", f"nbd+unix:///?socket={socket_path}", target)
-        self.add("nbdcopy_file_s", seconds)
-        target.unlink()
-        server.terminate()
-        server.wait()
-
-    def restic_round(self):
-        repository = self.work / "restic"
-        env = os.environ | {"RESTIC_PASSWORD": "bench", "RESTIC_REPOSITORY": str(repository),
-                            "RESTIC_CACHE_DIR": str(self.work / "restic-cache")}
-        run("restic", "init", env=env)
-        seconds, _ = run("restic", "backup", self.raw, env=env)
-        self.add("restic_full_s", seconds)
-        self.add("restic_stored_MiB", stored_bytes(repository) / MIB)
-        seconds, _ = run("restic", "restore", "latest", "--target", self.work / "restic-out",
-                         env=env)
-        self.add("restic_restore_s", seconds)
-        for name in ("restic", "restic-out", "restic-cache"):
-            shutil.rmtree(self.work / name)
-
-    def virtnbdbackup_round(self):
-        xml = self.work / "bench.xml"
-        xml.write_text(f"""<domain type='qemu'><name>bench</name><memory unit='MiB'>64</memory>
-<os><type arch='x86_64' machine='q35'>hvm</type></os><devices>
-<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='{self.image}'/>
-<target dev='vda' bus='virtio'/></disk></devices></domain>""")
-        run("virsh", "define", xml)
-        run("virsh", "start", "bench", "--paused")
-        out = self.work / "virtnbd"
-        seconds, _ = run("virtnbdbackup", "-d", "bench", "-l", "copy", "-z", "-o", out)
-        self.add("virtnbdbackup_lz4_s", seconds)
-        self.add("virtnbdbackup_stored_MiB", stored_bytes(out) / MIB)
-        run("virsh", "destroy", "bench")
-        run("virsh", "undefine", "bench")
-        shutil.rmtree(out)
+    def stages(self):
+        """Each stage by itself, on the same data."""
+        out = run(f"{self.options.build}/tests/bench/bench_chunk", "--file", self.raw, "--mib",
+                  self.options.mib, "--rounds", 2, "--whole", 0, "--folder", self.work).out
+        return json.loads(out)
 
     def run(self):
         self.prepare()
-        generator = random.Random(1)
-        peers = self.options.peers.split(",")
+        tools = [peers.ALL[name](self) for name in filter(None, self.options.peers.split(","))]
         for number in range(self.options.rounds):
+            long = number == 0 and not self.options.short
             self.begin_round()
-            self.stillpoint_round(generator, number)
-            self.begin_round()
-            for peer in filter(None, peers):
-                getattr(self, f"{peer}_round")()
+            self.stillpoint_round(long)
+            self.compression_rounds()
+            for tool in tools:
+                self.begin_round()
+                tool.story(long)
+        self.begin_round()
         self.rss_round()
-        return self.report()
+        return self.report(self.stages())
 
-    def report(self):
+    def report(self, stages):
         medians = {name: round(statistics.median(values), 3)
                    for name, values in self.figures.items()}
-        medians["full_MiB_per_s"] = round(DATA_MIB / medians["full_s"], 1)
-        for peer in ("nbdcopy_null", "restic_full", "virtnbdbackup_lz4"):
-            if f"{peer}_s" in medians:
-                medians[f"full_vs_{peer}"] = round(medians[f"{peer}_s"] / medians["full_s"], 2)
-        for peer in ("nbdcopy_file", "restic_restore"):
-            if f"{peer}_s" in medians:
-                medians[f"restore_vs_{peer}"] = round(
-                    medians[f"{peer}_s"] / medians["restore_s"], 2)
-        return {"rounds": self.options.rounds, "medians": medians, "all": self.figures}
+        medians["full_MiB_per_s"] = round(self.options.mib / medians["full_s"], 1)
+        fulls = ["full"] + [f"full_{name}" for name in self.options.compressions.split(",") if name]
+        for full in fulls:
+            for peer in ("nbdcopy_null", "restic_full", "borg_full", "virtnbdbackup_full"):
+                if f"{peer}_s" in medians:
+                    medians[f"{full}_vs_{peer}"] = round(
+                        medians[f"{peer}_s"] / medians[f"{full}_s"], 2)
+        for ours, theirs in (("restore", "nbdcopy_file"), ("restore", "restic_restore"),
+                             ("collect", "restic_collect"), ("increment", "restic_second"),
+                             ("increment", "borg_second")):
+            if f"{theirs}_s" in medians and f"{ours}_s" in medians:
+                medians[f"{ours}_vs_{theirs}"] = round(
+                    medians[f"{theirs}_s"] / medians[f"{ours}_s"], 2)
+        for name in [*fulls, "restic_full", "borg_full", "borg_4M_full", "virtnbdbackup_full"]:
+            if f"{name}_cpu_s" in medians:
+                medians[f"{name}_cpu_s_per_GiB"] = round(
+                    medians[f"{name}_cpu_s"] * 1024 / self.options.mib, 2)
+        add_limits(medians, stages, fulls)
+        return {"rounds": self.options.rounds, "cores": os.cpu_count(),
+                "data_MiB": self.options.mib, "medians": medians, "stages": stages,
+                "all": self.figures}
+
+
+def add_limits(medians, stages, fulls):
+    """How fast the processors could do it: cores over the sum of all stages' time for the data."""
+    if "nbdcopy_null_cpu_s" not in medians:
+        return
+    data, cost = stages["bytes"], stages["cpu_ns_per_byte"]
+    for full in fulls:
+        compression = full.partition("_")[2] or "zstd"
+        stored = stages["stored_bytes"][compression]
+        nanoseconds = medians["nbdcopy_null_cpu_s"] * 1e9
+        nanoseconds += data * (cost["zero_test"] + cost["id"])
+        nanoseconds += stages["unique_bytes"] * cost.get(compression, 0)
+        nanoseconds += stored * (cost["seal"] + cost["pack_sha256"] + cost["write"])
+        limit = os.cpu_count() * data / MIB / (nanoseconds / 1e9)
+        medians[f"{full}_limit_MiB_per_s"] = round(limit, 1)
+        medians[f"{full}_of_limit"] = round(data / MIB / medians[f"{full}_s"] / limit, 3)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json")
+    parser.add_argument("--svg")
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--mib", type=int, default=1792)
     parser.add_argument("--build", default=str(ROOT / "build"))
-    parser.add_argument("--peers", default="nbdcopy,restic,virtnbdbackup")
+    parser.add_argument("--peers", default=",".join(peers.ALL))
+    parser.add_argument("--compressions", default="lz4,none")
     options = parser.parse_args()
     if "STILLPOINT_LAB" not in os.environ:
         sys.exit("run me through tests/vm/with-libvirt.sh")
     report = Bench(options).run()
     for name, value in report["medians"].items():
-        print(f"{name:32} {value}")
+        print(f"{name:36} {value}")
     if options.json:
-        pathlib.Path(options.json).write_text(json.dumps(report, indent=1))
+        pathlib.Path(options.json).write_text(json.dumps(report, indent=1) + "\n")
+    if options.svg:
+        pathlib.Path(options.svg).write_text(chart.draw(report))
 
 
 if __name__ == "__main__":
