@@ -7,6 +7,7 @@
 #include "base/hex.hpp"
 #include "env/workers.hpp"
 #include "vault/damage_log.hpp"
+#include "vault/id_set.hpp"
 #include "vault/key_slots.hpp"
 #include "vault/map_reader.hpp"
 #include "vault/opened_vault.hpp"
@@ -17,7 +18,7 @@
 namespace stillpoint::vault {
 namespace {
 
-using IdSet = std::unordered_set<chunk::ChunkId, chunk::ChunkIdHash>;
+using Damaged = std::unordered_set<chunk::ChunkId, chunk::ChunkIdHash>;
 
 class Checker {
 public:
@@ -55,7 +56,7 @@ private:
     DamageLog log_;
     NodeLoader nodes_;  // of its own: a node that was cached before the damage must not hide it
     std::mutex mutex_;  // guards damaged_ and the progress callback while packs are read
-    IdSet damaged_;     // a copy of these is broken; another may be whole
+    Damaged damaged_;   // a copy of these is broken; another may be whole
     std::vector<IdSet> clean_{64};  // by level: nodes below which all is well
     std::atomic<std::uint64_t> bytes_read_{0}, packs_read_{0};
     std::uint64_t points_ = 0;

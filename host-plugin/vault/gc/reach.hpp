@@ -1,10 +1,10 @@
 #pragma once
 #include <map>
 #include <set>
-#include <unordered_set>
 #include <vector>
 
 #include "env/cancel.hpp"
+#include "vault/id_set.hpp"
 #include "vault/map_node.hpp"
 #include "vault/stored_chunks.hpp"
 #include "vault/vault.hpp"
@@ -21,8 +21,8 @@ struct PackUse {
 /// Walks the block maps of points and notes every record on the way. Of a chunk with several copies
 /// one is needed: one that is not condemned if there is any, else one that is (a rescue). A delta
 /// needs its base as well, whole: the base's record may be one that no map names any more.
-/// Nodes are walked once, however many points share them. Memory: one bit a record, about 60 bytes
-/// a map node.
+/// Nodes are walked once, however many points share them. Memory: one bit a record, an IdSet of the
+/// map nodes.
 /// @threads one at a time
 class Reach {
 public:
@@ -50,7 +50,7 @@ private:
 
     StoredChunks& chunks_;
     std::map<PackName, PackUse> packs_;
-    std::unordered_set<chunk::ChunkId, chunk::ChunkIdHash> nodes_;
+    IdSet nodes_;
     std::uint64_t records_ = 0;
 };
 
