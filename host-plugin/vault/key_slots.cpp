@@ -1,8 +1,10 @@
 #include "vault/key_slots.hpp"
 
 #include <algorithm>
+#include <atomic>
 
 #include "base/hex.hpp"
+#include "env/workers.hpp"
 #include "vault/object_names.hpp"
 
 namespace stillpoint::vault {
@@ -33,21 +35,40 @@ bool fits(const KeySlot& slot, const KeyMaterial& key) {
 
 }  // namespace
 
-Result<KeySlots> load_key_slots(BlockStore& store, const chunk::Digest& config_digest) {
-    SP_ASSIGN(const auto objects, store.list(names::keys));
+Result<SlotObjects> read_key_slots(BlockStore& store) {
+    SP_ASSIGN(const auto listed, store.list(names::keys));
+    SlotObjects objects(listed.size());
+    std::atomic<std::size_t> next = 0;
+    const auto work = [&]() -> Status {
+        for (std::size_t at = next++; at < listed.size(); at = next++) {
+            SP_ASSIGN(Bytes bytes, read_slot_object(store, listed[at]));
+            objects[at] = {listed[at].name, std::move(bytes)};
+        }
+        return {};
+    };
+    const auto threads = std::clamp<std::size_t>(listed.size(), 1, store.calls_at_once());
+    SP_TRY(env::run_workers(static_cast<unsigned>(threads), work, [&] { next = listed.size(); }));
+    return objects;
+}
+
+KeySlots sort_key_slots(const SlotObjects& objects, const chunk::Digest& config_digest) {
     KeySlots slots;
-    for (const ObjectInfo& object : objects) {
-        SP_ASSIGN(const Bytes bytes, read_slot_object(store, object));
+    for (const auto& [name, bytes] : objects) {
         const auto decoded = decode_key_slot(bytes);
         if (!decoded.slot) {
-            slots.unreadable.push_back(object.name);
+            slots.unreadable.push_back(name);
         } else if (decoded.slot->config_digest != config_digest) {
             ++slots.foreign;
         } else if (slots.ours.size() < key_slots_max) {
-            slots.ours.emplace_back(object.name, *decoded.slot);
+            slots.ours.emplace_back(name, *decoded.slot);
         }
     }
     return slots;
+}
+
+Result<KeySlots> load_key_slots(BlockStore& store, const chunk::Digest& config_digest) {
+    SP_ASSIGN(const SlotObjects objects, read_key_slots(store));
+    return sort_key_slots(objects, config_digest);
 }
 
 Result<OpenedSlot> open_any_slot(const KeySlots& slots, const KeyMaterial& key,

@@ -19,7 +19,14 @@ struct KeySlots {
     std::size_t foreign = 0;                            // left by an init that never finished
 };
 
+/// The objects under keys/ as they are: name and bytes.
+using SlotObjects = std::vector<std::pair<std::string, Bytes>>;
+/// Reads them side by side where the store says that this pays.
+[[nodiscard]] Result<SlotObjects> read_key_slots(BlockStore& store);
 /// @param config_digest of the vault's `config`, to which its slots are bound
+[[nodiscard]] KeySlots sort_key_slots(const SlotObjects& objects,
+                                      const chunk::Digest& config_digest);
+/// Both. @param config_digest as above
 [[nodiscard]] Result<KeySlots> load_key_slots(BlockStore& store,
                                               const chunk::Digest& config_digest);
 

@@ -1,5 +1,8 @@
 #include "vault/vault_core.hpp"
 
+#include <optional>
+#include <thread>
+
 #include "base/check.hpp"
 #include "base/hex.hpp"
 #include "env/random.hpp"
@@ -18,10 +21,38 @@ chunk::ChunkHasher hasher(const chunk::SecretKey& master, const VaultId& id,
         master.view(), id, as_bytes(std::string(purpose_prefix).append(purpose)))};
 }
 
-Result<chunk::SecretKey> master_key(BlockStore& store, const KeyMaterial& key,
-                                    const DecodedConfig& decoded) {
+struct Lock {
+    DecodedConfig config;
+    SlotObjects slots;  // none where there is no encryption
+};
+
+/// Which slots there are is not asked of the config: where a question is a round trip, both are
+/// read at once, and those of a vault that needs no key in vain.
+Result<Lock> read_lock_at_once(BlockStore& store) {
+    std::optional<Result<SlotObjects>> slots;
+    std::optional<Result<DecodedConfig>> config;
+    {
+        const std::jthread beside{[&] { slots = read_key_slots(store); }};
+        config = load_config(store);
+    }
+    if (!*config) return fail(config->error());
+    if ((*config)->config.encryption == Encryption::none) return Lock{**config, {}};
+    if (!*slots) return fail(slots->error());
+    return Lock{**config, **slots};
+}
+
+Result<Lock> read_lock(BlockStore& store) {
+    if (store.calls_at_once() > 1) return read_lock_at_once(store);
+    SP_ASSIGN(const DecodedConfig config, load_config(store));
+    if (config.config.encryption == Encryption::none) return Lock{config, {}};
+    SP_ASSIGN(const SlotObjects slots, read_key_slots(store));
+    return Lock{config, slots};
+}
+
+Result<chunk::SecretKey> master_key(const Lock& lock, const KeyMaterial& key) {
+    const DecodedConfig& decoded = lock.config;
     if (decoded.config.encryption != Encryption::none) {
-        SP_ASSIGN(const KeySlots slots, load_key_slots(store, decoded.digest));
+        const KeySlots slots = sort_key_slots(lock.slots, decoded.digest);
         SP_ASSIGN(const OpenedSlot opened, open_any_slot(slots, key, decoded));
         return opened.master;
     }
@@ -63,9 +94,9 @@ VaultCore::VaultCore(BlockStore& its_store, DecodedConfig decoded, const chunk::
 
 Result<std::shared_ptr<VaultCore>> unlock_vault(BlockStore& store, const KeyMaterial& key,
                                                 const env::Clock& clock) {
-    SP_ASSIGN(const DecodedConfig decoded, load_config(store));
-    SP_ASSIGN(const chunk::SecretKey master, master_key(store, key, decoded));
-    return std::make_shared<VaultCore>(store, decoded, master, clock, env::random_bytes);
+    SP_ASSIGN(const Lock lock, read_lock(store));
+    SP_ASSIGN(const chunk::SecretKey master, master_key(lock, key));
+    return std::make_shared<VaultCore>(store, lock.config, master, clock, env::random_bytes);
 }
 
 }  // namespace stillpoint::vault

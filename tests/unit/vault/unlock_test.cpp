@@ -1,5 +1,8 @@
 #include <doctest/doctest.h>
 
+#include <condition_variable>
+#include <mutex>
+
 #include "fakes/fault_store.hpp"
 #include "vault/init.hpp"
 #include "vault/key_slots.hpp"
@@ -125,6 +128,58 @@ TEST_CASE("vault/unlock: a config that somebody put in place of ours is refused"
     REQUIRE(init_vault(open, with(Encryption::none), no_key));
     replace(vault.store, "config", content_of(open, "config"));
     CHECK(vault.unlock_error(raw_key) == "vault.not_encrypted");
+}
+
+namespace {
+
+/// An object store: config and the list of slots are asked for side by side, and so are the slots.
+/// Each question waits until its companion was asked as well, or gives up.
+class Companions final : public BlockStore {
+public:
+    Result<Bytes> get(const std::string& name, ByteOffset at, ByteCount length) override {
+        if (name.starts_with("keys/")) meet(slots_, 2);
+        return memory.get(name, at, length);
+    }
+    Result<ByteCount> size(const std::string& name) override {
+        if (name == "config") meet(first_, 2);
+        return memory.size(name);
+    }
+    Result<std::vector<ObjectInfo>> list(const std::string& prefix) override {
+        if (prefix == "keys/") meet(first_, 2);
+        return memory.list(prefix);
+    }
+    Status put(const std::string& name, ByteView bytes) override { return memory.put(name, bytes); }
+    Status remove(const std::string& name) override { return memory.remove(name); }
+    [[nodiscard]] std::string describe() const override { return "companions"; }
+    [[nodiscard]] unsigned calls_at_once() const override { return 8; }
+    [[nodiscard]] bool all_met() const { return met_ == 4; }
+
+    MemoryStore memory;
+
+private:
+    void meet(unsigned& asked, unsigned wanted) {
+        std::unique_lock lock{mutex_};
+        ++asked;
+        asked_.notify_all();
+        const auto there = [&] { return asked >= wanted; };
+        if (asked_.wait_for(lock, std::chrono::seconds{20}, there)) ++met_;
+    }
+    std::mutex mutex_;
+    std::condition_variable asked_;
+    unsigned first_ = 0, slots_ = 0, met_ = 0;
+};
+
+}  // namespace
+
+TEST_CASE("vault/unlock: where each question is a round trip, config and slots are read at once") {
+    Companions store;
+    REQUIRE(init_vault(store.memory, with(Encryption::keyfile), raw_key));
+    REQUIRE(add_key(store.memory, raw_key, {{}, Bytes(32, std::byte{8})}));
+    test::SplitClock clock;
+    CHECK(unlock_vault(store, raw_key, clock));
+    CHECK(store.all_met());
+    REQUIRE(store.memory.remove("config"));
+    CHECK(unlock_vault(store, raw_key, clock).error().id == "vault.missing");
 }
 
 TEST_CASE("vault/unlock: a slot copied under another name does not open") {
