@@ -130,8 +130,8 @@ void Agent::take_stop() {
 
 Nanoseconds Agent::timer() const {
     switch (quiesce::timer_in(state_)) {
-        case quiesce::Timer::prepared:
-            return entered_ + Nanoseconds{quiesce::prepared_hold_ns_max};
+        case quiesce::Timer::host:
+            return entered_ + Nanoseconds{quiesce::host_wait_ns_max};
         case quiesce::Timer::hold:
             if (hold_until_ != Nanoseconds::zero()) return hold_until_;
             break;

@@ -44,8 +44,8 @@ void Agent::look_at_gate() {
 
 nanoseconds Agent::timer() const {
     switch (quiesce::timer_in(state_)) {
-        case quiesce::Timer::prepared:
-            return entered_ + nanoseconds{quiesce::prepared_hold_ns_max};
+        case quiesce::Timer::host:
+            return entered_ + nanoseconds{quiesce::host_wait_ns_max};
         case quiesce::Timer::hold:
             return entered_ +
                    (state_ == State::freezing ? rules_.writers_budget : hold_ + hold_slack);

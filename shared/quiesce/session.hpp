@@ -88,8 +88,8 @@ enum class Action {
 /// Which deadline runs in a state; its end is Event::deadline.
 enum class Timer {
     none,
-    prepared,  // prepared_hold_max: pre hooks may hold an application still
-    hold,      // Freeze.hold_budget_ns from the *first* freeze; the watchdog keeps it as well (I4)
+    host,  // host_wait_max: nothing is frozen, but hooks may hold an application still
+    hold,  // Freeze.hold_budget_ns from the *first* freeze; the watchdog keeps it as well (I4)
 };
 
 struct Move {
@@ -140,6 +140,7 @@ inline constexpr std::array moves{
     Move{State::thawed,    Event::finish,        State::finishing, Action::run_post},
     Move{State::thawed,    Event::cancel,        State::finishing, Action::run_post_failed},
     Move{State::thawed,    Event::channel_lost,  State::finishing, Action::run_post_failed},
+    Move{State::thawed,    Event::deadline,      State::finishing, Action::run_post_failed},
 
     Move{State::aborting,  Event::thaw_done,     State::finishing, Action::run_post_failed},
     Move{State::aborting,  Event::cancel,        State::aborting,  Action::none},
@@ -164,7 +165,7 @@ struct Step {
 }
 
 [[nodiscard]] constexpr Timer timer_in(State state) {
-    if (state == State::prepared) return Timer::prepared;
+    if (state == State::prepared || state == State::thawed) return Timer::host;
     return state == State::freezing || state == State::frozen ? Timer::hold : Timer::none;
 }
 
@@ -174,7 +175,7 @@ struct Step {
            state == State::thawing || state == State::aborting;
 }
 
-inline constexpr std::int64_t prepared_hold_ns_max =
-    120'000'000'000;  // reserving scratch takes seconds
+// Between two requests the host reserves scratch or keeps what the VM is made of: seconds.
+inline constexpr std::int64_t host_wait_ns_max = 120'000'000'000;
 
 }  // namespace stillpoint::quiesce

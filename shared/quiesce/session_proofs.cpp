@@ -28,6 +28,20 @@ constexpr bool the_host_can_always_end_it() {
 }
 static_assert(the_host_can_always_end_it());
 
+// I9: a host may vanish without a hang-up. Where only it could end a state, a timer does.
+constexpr bool no_state_waits_for_ever() {
+    for (const auto& [state, name] : state_names) {
+        const bool waits = step(state, Event::freeze).action != Action::send_order_error ||
+                           step(state, Event::finish).action != Action::send_order_error ||
+                           state == State::frozen;
+        if (waits && timer_in(state) == Timer::none) return false;
+        if (timer_in(state) != Timer::none && step(state, Event::deadline).next == state)
+            return false;
+    }
+    return true;
+}
+static_assert(no_state_waits_for_ever());
+
 constexpr bool moves_are_unambiguous() {
     for (std::size_t a = 0; a < moves.size(); ++a) {
         for (std::size_t b = a + 1; b < moves.size(); ++b) {

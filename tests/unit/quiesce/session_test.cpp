@@ -129,6 +129,18 @@ TEST_CASE("quiesce/session: a host that vanishes without a hang-up meets a deadl
     }
 }
 
+TEST_CASE("quiesce/session: a host that vanishes without a hang-up is not waited for for ever") {
+    for (World world : reachable()) {
+        CAPTURE(std::string(name_of(world.state)));
+        // What runs by itself ends by itself; then only the timers are left.
+        for (const Event event : {Event::pre_done, Event::deadline, Event::thaw_done,
+                                  Event::deadline, Event::post_done}) {
+            if (possible(world, event)) world = after(world, event);
+        }
+        REQUIRE(world.key() == World{}.key());
+    }
+}
+
 TEST_CASE("quiesce/session: requests out of order are refused and change nothing") {
     for (const auto& [state, name] : state_names) {
         for (const Event event : all_events) {
