@@ -56,9 +56,9 @@ bool print_diagnosis(const GuestConfig& config, const CommandLine& line) {
         examine(freezer, config, TrustRules::of_process(), !line.no_freeze, waiter);
     const std::string text =
         line.json ? to_json(to_value(found), serialization::JsonStyle::indented) + "\n"
-                  : diagnosis_text(found);
+                  : serialization::diagnosis_text(found);
     std::fputs(text.c_str(), stdout);
-    return needs_repair(found);
+    return serialization::needs_repair(found);
 }
 
 /// Thaws what an agent that died left frozen. @return the lock of the one that serves

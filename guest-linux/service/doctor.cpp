@@ -4,7 +4,6 @@
 #include <sys/timex.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <ctime>
 
 namespace stillpoint::linux_guest {
@@ -67,17 +66,6 @@ void add_journal(std::vector<Finding>& findings) {
                         "hooks do not start without their journal: make room"});
 }
 
-std::string padded(std::string text, std::size_t columns) {
-    if (text.size() < columns) text.append(columns - text.size(), ' ');
-    return text;
-}
-
-std::string in_ms(std::int64_t ns) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%8.1f ms", static_cast<double>(ns) / 1e6);
-    return text;
-}
-
 }  // namespace
 
 Diagnosis examine(FreezeEngine& freezer, const GuestConfig& config, const TrustRules& trust,
@@ -87,30 +75,6 @@ Diagnosis examine(FreezeEngine& freezer, const GuestConfig& config, const TrustR
     diagnosis.realtime_ns = add_clock(diagnosis.findings);
     add_journal(diagnosis.findings);
     return diagnosis;
-}
-
-bool needs_repair(const Diagnosis& diagnosis) {
-    return std::ranges::any_of(diagnosis.findings, [](const Finding& finding) {
-        return finding.severity == "warning" || finding.severity == "error";
-    });
-}
-
-std::string diagnosis_text(const Diagnosis& diagnosis) {
-    std::string text;
-    for (const serialization::MountCheck& check : diagnosis.mounts) {
-        text += padded(check.name, 32) + " " + padded(check.type, 6);
-        text += check.froze ? "  sync" + in_ms(check.sync_ns) + "  freeze" +
-                                  in_ms(check.freeze_ns) + "  thaw" + in_ms(check.thaw_ns)
-                            : "  not frozen";
-        text += (check.note.empty() ? "" : "  " + check.note) + "\n";
-    }
-    for (const Finding& finding : diagnosis.findings) {
-        text += padded(finding.severity, 7) + " " +
-                (finding.object.empty() ? "" : finding.object + ": ") + finding.text + " [" +
-                finding.id + "]\n";
-        if (!finding.remedy.empty()) text += "        -> " + finding.remedy + "\n";
-    }
-    return text + (needs_repair(diagnosis) ? "" : "nothing to repair\n");
 }
 
 }  // namespace stillpoint::linux_guest

@@ -13,10 +13,4 @@ namespace stillpoint::linux_guest {
                                                const TrustRules& trust, bool dry_run,
                                                os::Waiter& waiter);
 
-/// Whether something needs to be repaired: a warning or an error.
-[[nodiscard]] bool needs_repair(const serialization::Diagnosis& diagnosis);
-
-/// For people.
-[[nodiscard]] std::string diagnosis_text(const serialization::Diagnosis& diagnosis);
-
 }  // namespace stillpoint::linux_guest

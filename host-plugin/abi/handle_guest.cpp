@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <cstdlib>
 
 #include "abi/handlers.hpp"
@@ -84,9 +83,7 @@ Result<JobResult> handle_guest_doctor(const Value& document, const JobContext& c
     SP_ASSIGN(const Connected guest, connect_to(request.vm, context));
     SP_ASSIGN(auto found, guest.client->doctor({request.dry_run}, {context.clock, doctor_budget}));
     judge_clock(found, context.clock.wall().count());
-    const bool repair = std::ranges::any_of(found.findings, [](const auto& finding) {
-        return finding.severity == "warning" || finding.severity == "error";
-    });
+    const bool repair = needs_repair(found);
     Value answer = to_value(found);
     (*answer.map())["vm"] = guest.vm.name;
     (*answer.map())["ok"] = !repair;

@@ -74,4 +74,10 @@ struct Diagnosis {
     }
 };
 
+/// Whether something needs to be repaired: a warning or an error.
+[[nodiscard]] bool needs_repair(const Diagnosis& diagnosis);
+
+/// For people; a guest's own doctor prints it.
+[[nodiscard]] std::string diagnosis_text(const Diagnosis& diagnosis);
+
 }  // namespace stillpoint::serialization

@@ -31,7 +31,7 @@ TEST_CASE("guest-linux/doctor: a plain machine has nothing to repair") {
     plan.targets = {target("/", "ext4")};
     const auto findings = judge_plan(plan, {});
     CHECK(findings.empty());
-    CHECK(!needs_repair({0, {}, findings}));
+    CHECK(!serialization::needs_repair({0, {}, findings}));
     CHECK(judge_dry_run({.name = "/", .freeze_ns = 60'000'000}, nullptr).empty());
 }
 
@@ -61,7 +61,7 @@ TEST_CASE("guest-linux/doctor: each trouble has an id, a severity and a remedy")
         CHECK(find(findings, id)->severity == "warning");
         CHECK(!find(findings, id)->remedy.empty());
     }
-    CHECK(needs_repair({0, {}, findings}));
+    CHECK(serialization::needs_repair({0, {}, findings}));
     CHECK(find(judge_plan({}, {}), "freeze.nothing")->severity == "error");
 }
 
