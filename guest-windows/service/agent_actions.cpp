@@ -39,7 +39,7 @@ void Agent::run_pre() {
     end_open(VssBackup::Outcome::failure);
     read_configuration();
     finished_ = {prepare_.job_id, {}};
-    prepared_ = {prepare_.job_id, {}, true, {}};
+    prepared_ = {prepare_.job_id};
     frozen_ = {};
     thawed_ = {};
     ready_ = {};
@@ -96,6 +96,7 @@ void Agent::take_pre(HookReport& report) {
     prepared_.evidence.insert(prepared_.evidence.end(), hooks.begin(), hooks.end());
     prepared_.refusal = std::move(report.pre.refusal);
     feed(Event::pre_done);
+    prepared_.retry_later = ready_.retry_later;
 }
 
 void Agent::start_freeze() {
@@ -178,6 +179,7 @@ void Agent::finish_thaw() {
         const auto& writers = snapshot_->evidence;
         thawed_.evidence.insert(thawed_.evidence.end(), writers.begin(), writers.end());
     }
+        thawed_.retry_later = snapshot_->retry_later;
     const std::string span = std::to_string((thawed - first) / std::chrono::milliseconds{1});
     if (thawed_.held) {
         parts_.log.line(Severity::info, "thawed frozen_ms=" + span);

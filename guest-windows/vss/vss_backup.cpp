@@ -1,5 +1,6 @@
 #include "vss/vss_backup.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace stillpoint::windows_guest {
@@ -22,7 +23,8 @@ Evidence given_up(const Error& why) {
 }
 
 /// The status of every writer as evidence; that it cannot be read is evidence too.
-void add_status(std::vector<Evidence>& evidence, StatusPhase phase, VssSession& session) {
+/// @return whether a writer failed in a way that it may not in ten minutes
+bool add_status(std::vector<Evidence>& evidence, StatusPhase phase, VssSession& session) {
     const auto status = session.status();
     if (!status) {
         Evidence unknown;
@@ -31,9 +33,12 @@ void add_status(std::vector<Evidence>& evidence, StatusPhase phase, VssSession& 
         unknown.type = name_of(phase);
         unknown.note = describe(status.error()).text;
         evidence.push_back(std::move(unknown));
-        return;
+        return describe(status.error()).code == Errc::busy;
     }
     for (const WriterStatus& writer : *status) evidence.push_back(evidence_of(phase, writer));
+    return std::ranges::any_of(*status, [phase](const WriterStatus& writer) {
+        return judge_writer(phase, writer.state, writer.failure) == WriterVerdict::retry_later;
+    });
 }
 
 }  // namespace
@@ -81,18 +86,28 @@ PrepareReport VssBackup::prepare(const PrepareOrder& order) {
     (void)conclude(Outcome::failure);
     Attempt plan{.writers = order.writers};
     std::vector<Evidence> against;
+    bool given_up_for_now = false;
     for (;;) {
         auto report = attempt(order, plan);
         if (report) {
             report->evidence.insert(report->evidence.end(), against.begin(), against.end());
+            report->retry_later = report->retry_later || given_up_for_now;
             return *std::move(report);
         }
         end_session();
         const Error problem = describe(report.error());
         const auto next = next_attempt(plan, report.error().code, order.until - os::now());
         const bool cancelled = next && cancelled_.wait_until(os::now() + next->pause_before);
-        if (!next || cancelled) return {false, std::move(against), problem};
-        if (next->writers != plan.writers) against.push_back(given_up(problem));
+        if (!next || cancelled) {
+            return {.ready = false,
+                    .evidence = std::move(against),
+                    .retry_later = problem.code == Errc::busy,
+                    .problem = problem};
+        }
+        if (next->writers != plan.writers) {
+            against.push_back(given_up(problem));
+            given_up_for_now = problem.code == Errc::busy;
+        }
         plan = *next;
     }
 }
@@ -113,19 +128,26 @@ VssResult<PrepareReport> VssBackup::attempt(const PrepareOrder& order, const Att
         return tl::unexpected(added.error());
     }
     if (auto prepared = session->prepare(); !prepared) return tl::unexpected(prepared.error());
-    if (with_writers_) add_status(report.evidence, StatusPhase::prepared, *session);
+    if (with_writers_) {
+        report.retry_later = add_status(report.evidence, StatusPhase::prepared, *session);
+    }
     report.ready = true;
     return report;
 }
 
 SnapshotReport VssBackup::snapshot() {
-    if (!session_) return {false, {}, {Errc::invalid, "vss.order", "nothing is prepared", {}}};
+    if (!session_) {
+        return {.problem = {Errc::invalid, "vss.order", "nothing is prepared", {}}};
+    }
     SnapshotReport report;
     const VssStatus done = session_->snapshot();
     report.taken = snapshot_taken_ = done.has_value();
     if (!done) report.problem = describe(done.error());
+    report.retry_later = !done && report.problem.code == Errc::busy;
     // Also after a failure: the writers say why.
-    if (with_writers_) add_status(report.evidence, StatusPhase::snapshot, *session_);
+    if (with_writers_ && add_status(report.evidence, StatusPhase::snapshot, *session_)) {
+        report.retry_later = true;
+    }
     return report;
 }
 
@@ -143,7 +165,7 @@ ConcludeReport VssBackup::conclude(Outcome outcome) {
             report.evidence.push_back(std::move(failed));
         }
         std::vector<Evidence> all;
-        add_status(all, StatusPhase::completed, *session_);
+        (void)add_status(all, StatusPhase::completed, *session_);  // too late for another try
         for (Evidence& evidence : all) {
             if (!evidence.note.empty()) report.evidence.push_back(std::move(evidence));
         }

@@ -35,11 +35,13 @@ struct PrepareReport {
     bool ready = false;                             // a snapshot may be taken
     std::vector<serialization::Evidence> evidence;  // per writer
     Error problem;                                  // why it is not ready
+    bool retry_later = false;                       // one failed that may not in ten minutes
 };
 struct SnapshotReport {
     bool taken = false;
     std::vector<serialization::Evidence> evidence;  // per writer
     Error problem;                                  // why it was not taken
+    bool retry_later = false;                       // as above
 };
 struct ConcludeReport {
     std::vector<serialization::Evidence> evidence;  // writers that failed at the very end

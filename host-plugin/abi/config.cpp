@@ -96,6 +96,15 @@ Result<Counted> parse_counted(const std::string& text, std::uint64_t max) {
     return counted;
 }
 
+constexpr std::uint64_t guest_retries_max = 10;
+
+Status set_guest_retries(HostConfig& config, const std::string& text) {
+    SP_ASSIGN(const Counted counted, parse_counted(text, guest_retries_max));
+    if (!counted.unit.empty()) return fail(Errc::invalid, "config.number", "not a plain number");
+    config.guest_retries = counted.number;
+    return {};
+}
+
 Status set_audit_chunks(HostConfig& config, const std::string& text) {
     SP_ASSIGN(const Counted counted, parse_counted(text, audit_chunks_max));
     if (!counted.unit.empty()) return fail(Errc::invalid, "config.number", "not a plain number");
@@ -244,6 +253,9 @@ const std::vector<Key>& known_keys() {
          duration_into(&HostConfig::hooks_budget, {1s, 1h})},
         {"guest", "greet-budget", "100ms to 60s",
          duration_into(&HostConfig::greet_budget, {100ms, 60s})},
+        {"guest", "retries", "0 to 10", set_guest_retries},
+        {"guest", "retry-pause", "1s to 24h",
+         duration_into(&HostConfig::guest_retry_pause, {1s, 24h})},
         {"audit", "chunks", "0 to 65536", set_audit_chunks},
         {"audit", "compare-every", "1d to 3650d, 1 to 10000 (increments), or never",
          set_compare_every},

@@ -28,8 +28,10 @@ struct HostConfig {
     env::Path run_folder = "/run/stillpoint";        // <run dir="">
     env::Path scratch_folder;                        // <scratch dir="">; empty: state/jobs
     env::Nanoseconds freeze_budget = std::chrono::seconds{5};  // <guest freeze-budget="5s">, 1–30 s
-    env::Nanoseconds hooks_budget = std::chrono::seconds{60};  // <guest hooks-budget="60s">
-    env::Nanoseconds greet_budget = std::chrono::seconds{3};   // <guest greet-budget="3s">
+    env::Nanoseconds hooks_budget = std::chrono::seconds{60};       // <guest hooks-budget="60s">
+    env::Nanoseconds greet_budget = std::chrono::seconds{3};        // <guest greet-budget="3s">
+    std::uint64_t guest_retries = 3;                                // <guest retries="3">, 0–10
+    env::Nanoseconds guest_retry_pause = std::chrono::minutes{10};  // <guest retry-pause="10min">
     std::optional<ByteCount> scratch_budget;  // <scratch budget="">; nullopt: what is free
     env::Nanoseconds store_stall = std::chrono::minutes{10};  // <vault stall="10min">, 5 s–24 h
     vault::DataDeltas data_deltas = vault::DataDeltas::local_stores;  // <vault deltas="local">

@@ -87,6 +87,7 @@ private:
         still.finish(times ? StillPoint::Outcome::success : StillPoint::Outcome::failure);
         if (!times) return fail(in_step("taking the snapshot", times.error()));
         owes_complete_ = still.owes_complete();
+        retry_later_ = still.conversation().retry_later;
         return record(vm, still.conversation(), *times);
     }
 
@@ -157,11 +158,15 @@ private:
     [[nodiscard]] Status below_required() const {
         std::string why;
         for (const auto& warning : document_.warnings) why += "; " + warning.text;
-        return fail(Errc::refused, "backup.level",
+        // "busy": a whole new backup may do better, by the guest's word.
+        const Errc code = retry_later_ ? Errc::busy : Errc::refused;
+        const char* remedy = retry_later_ ? "try again in 10 minutes, or ask for less"
+                                          : "repair what is named, or ask for less";
+        return fail(code, "backup.level",
                     "the snapshot is only " + std::string(name_of(document_.level)) +
                         "-consistent, --require asks for " +
                         std::string(name_of(options_.require)) + why,
-                    "repair what is named, or ask for less");
+                    remedy);
     }
 
     /// The transfer phase and the publication, in the order of I1.
@@ -266,6 +271,7 @@ private:
     PointDocument document_;
     TakenConfiguration configuration_;
     bool owes_complete_ = false;
+    bool retry_later_ = false;
     std::optional<env::Nanoseconds> usual_write_;  // of the guest, before the snapshot
 };
 

@@ -51,6 +51,7 @@ void StillPoint::prepare(const hypervisor::VmInfo& vm, const std::string& job_id
     auto prepared =
         client_->prepare(request, within(2 * options_.hooks_budget + options_.answer_margin));
     if (!prepared) return give_up("preparing", prepared.error());
+    conversation_.retry_later = prepared->retry_later;
     conversation_.prepared = std::move(*prepared);
 }
 
@@ -63,7 +64,11 @@ void StillPoint::freeze() {
     auto frozen = client_->freeze(
         {.lease_id = conversation_.lease_id, .hold_budget_ns = options_.freeze_budget.count()},
         within(options_.freeze_budget + options_.answer_margin + extra));
-    if (!frozen) return give_up("freezing", frozen.error());
+    if (!frozen) {
+        // The guest's own word; the host's silence or a guest that is gone are not.
+        if (frozen.error().code == Errc::busy) conversation_.retry_later = true;
+        return give_up("freezing", frozen.error());
+    }
     conversation_.frozen_heard = services_.clock.monotonic();
     conversation_.frozen = std::move(*frozen);
 }
@@ -76,6 +81,7 @@ void StillPoint::thaw(Snapshot snapshot) {
         within(options_.freeze_budget + options_.answer_margin));
     if (!thawed) return give_up("thawing", thawed.error());
     conversation_.thawed_heard = services_.clock.monotonic();
+    if (thawed->retry_later) conversation_.retry_later = true;
     conversation_.thawed = std::move(*thawed);
 }
 

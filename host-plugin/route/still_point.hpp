@@ -32,6 +32,7 @@ struct Conversation {
     std::optional<serialization::Finished> finished;
     std::string job_id;
     std::vector<serialization::Warning> problems;  // in the order they were met
+    bool retry_later = false;  // by the guest's word a whole new backup may do better soon
     // Host monotonic times: the guest is proven still from `frozen_heard` until `thaw_sent`.
     env::Nanoseconds freeze_sent{}, frozen_heard{}, thaw_sent{}, thawed_heard{};
 };

@@ -159,7 +159,8 @@ struct Prepared {
     std::string job_id;
     std::vector<Evidence> evidence;  // one per hook (pre) or writer
     bool freeze_needed = true;       // false when the hooks declare it unnecessary
-    std::string refusal;  // a hook that failed and may not: no recovery point is to be kept
+    std::string refusal;       // a hook that failed and may not: no recovery point is to be kept
+    bool retry_later = false;  // a writer failed, and a whole new backup in 10 minutes may succeed
     template <class V, class S>
     static void fields(V& v, S& s) {
         v("job_id", s.job_id);
@@ -168,6 +169,7 @@ struct Prepared {
         v("refusal", s.refusal);
     }
 };
+        v("retry_later", s.retry_later);
 
 struct Frozen {
     static constexpr std::string_view kind = "Frozen";
@@ -195,6 +197,7 @@ struct Thawed {
     std::vector<Evidence> evidence;  // per filesystem; duration = first freeze until its thaw
     template <class V, class S>
     static void fields(V& v, S& s) {
+    bool retry_later = false;        // as in Prepared
         v("lease_id", s.lease_id);
         v("held", s.held);
         v("first_freeze_ns", s.first_freeze_ns);
@@ -204,6 +207,7 @@ struct Thawed {
         v("evidence", s.evidence);
     }
 };
+        v("retry_later", s.retry_later);
 
 struct Finished {
     static constexpr std::string_view kind = "Finished";

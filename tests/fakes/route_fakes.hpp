@@ -249,8 +249,10 @@ private:
 /// A guest that does what it should; each call can be the one that fails.
 class FakeGuest final : public guest::GuestClient {
 public:
-    FakeGuest(Journal& journal, const env::Clock& clock, std::vector<std::string> features = {})
-        : journal_(journal), clock_(clock) {
+    /// @param retry_later its word that another backup may do better soon
+    FakeGuest(Journal& journal, const env::Clock& clock, std::vector<std::string> features = {},
+              bool retry_later = false)
+        : journal_(journal), clock_(clock), retry_later_(retry_later) {
         welcome_.features = std::move(features);
         welcome_.os = "linux";
         welcome_.volumes = {{.name = "/", .type = "ext4", .device = "254:0"}};
@@ -282,7 +284,8 @@ public:
                                      .frozen_ns = frozen_ns_,
                                      .thaw_ns = thaw_ns,
                                      .thawed_ns = thawed_ns,
-                                     .evidence = {root(thawed_ns)}};
+                                     .evidence = {root(thawed_ns)},
+                                     .retry_later = retry_later_};
     }
     Result<serialization::Finished> finish(const serialization::Finish& request,
                                            const env::Deadline&) override {
@@ -309,6 +312,7 @@ private:
     }
     Journal& journal_;
     const env::Clock& clock_;
+    bool retry_later_;
     serialization::Welcome welcome_;
     std::int64_t first_freeze_ns_ = 0, frozen_ns_ = 0;
 };

@@ -175,9 +175,28 @@ TEST_CASE("route/backup: --require refuses before the transfer and keeps nothing
     const auto report = world.back_up();
     REQUIRE_FALSE(report);
     CHECK(report.error().id == "backup.level");
+    CHECK(report.error().code == Errc::refused);
     CHECK_FALSE(world.journal.called("snapshot.open_exports"));
     CHECK(world.journal.called("snapshot.end(failed)"));
     CHECK(world.vault.held.empty());
+}
+
+TEST_CASE("route/backup: below what is required, the guest's word tells whether to try again") {
+    World world{-1};
+    world.options.require = serialization::Level::application;
+    world.connect_guest = [&](const env::Path&, const std::string&, const env::Deadline&,
+                              const env::CancelToken&) {
+        return std::make_unique<fakes::FakeGuest>(world.journal, world.clock,
+                                                  std::vector<std::string>{}, true);
+    };
+    const auto refused = world.back_up();
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().id == "backup.level");
+    CHECK(refused.error().code == Errc::busy);
+    CHECK(world.vault.held.empty());
+    // What is not below is kept at once.
+    world.options.require = serialization::Level::filesystem;
+    CHECK(world.back_up());
 }
 
 TEST_CASE("route/backup: a cancelled backup ends clean and publishes nothing") {

@@ -56,6 +56,7 @@ TEST_CASE("windows/backup: the whole sequence, and the end that truncates logs")
     const SnapshotReport taken = backup.snapshot();
     CHECK(taken.taken);
     CHECK(taken.evidence.size() == 3);
+    CHECK_FALSE((prepared.retry_later || taken.retry_later));
     CHECK(backup.conclude(Outcome::success).evidence.empty());
     CHECK(vss.calls() == "open add prepare status snapshot status complete status release");
 }
@@ -69,6 +70,7 @@ TEST_CASE(
     const SnapshotReport taken = backup.snapshot();
     CHECK_FALSE(taken.taken);
     CHECK(taken.problem.id == "vss.busy_disks");
+    CHECK(taken.retry_later);
     CHECK(backup.conclude(Outcome::success).evidence.empty());
     REQUIRE(backup.prepare(order_within(60s)).ready);
     CHECK(vss.calls() ==
@@ -83,6 +85,7 @@ TEST_CASE("windows/backup: writers that cannot be reached are given up, and that
     REQUIRE(prepared.ready);
     REQUIRE(prepared.evidence.size() == 1);
     CHECK(prepared.evidence[0].name == "VSS writers");
+    CHECK(prepared.retry_later);
     CHECK_FALSE(prepared.evidence[0].quiesced);
     CHECK(prepared.evidence[0].note.find("0x80042318") != std::string::npos);
     CHECK(vss.calls() ==
@@ -98,6 +101,24 @@ TEST_CASE("windows/backup: a status that cannot be read is evidence against the 
     const SnapshotReport taken = backup.snapshot();
     REQUIRE(taken.evidence.size() == 1);
     CHECK_FALSE(taken.evidence[0].quiesced);
+}
+
+TEST_CASE("windows/backup: a writer that may do better in ten minutes, and one that will not") {
+    const auto says = [](Hresult failure) {
+        return std::vector<WriterStatus>{
+            {"SqlServerWriter", "{}", "{}", WriterState::failed_at_freeze, failure}};
+    };
+    for (const auto& [failure, expected] :
+         {std::pair{vss::writer_timeout, true}, std::pair{vss::writer_nonretryable, false}}) {
+        ScriptedVss vss;
+        vss.says["prepare"] = says(failure);
+        VssBackup backup{vss.opener(), {}};
+        CHECK(backup.prepare(order_within(60s)).retry_later == expected);
+        vss.says = {{"snapshot", says(failure)}};
+        const SnapshotReport taken = backup.snapshot();
+        CHECK(taken.taken);
+        CHECK(taken.retry_later == expected);
+    }
 }
 
 TEST_CASE("windows/backup: what fails at the very end is an alert") {
@@ -121,6 +142,7 @@ TEST_CASE("windows/backup: somebody else's snapshot is waited for until the job'
     CHECK_FALSE(prepared.ready);
     CHECK(prepared.problem.id == "vss.in_use");
     CHECK(prepared.problem.code == Errc::busy);
+    CHECK(prepared.retry_later);
 }
 
 }  // namespace stillpoint::test
