@@ -23,6 +23,7 @@ using Poco::Util::OptionSet;
 
 constexpr int exit_failed = 1;
 constexpr int exit_usage = 2;
+constexpr int exit_repair = 3;
 
 const char* name_of(Severity severity) {
     switch (severity) {
@@ -67,6 +68,9 @@ protected:
                 .argument("TYPE")
                 .callback(OptionCallback<GuestService>(this, &GuestService::take_type)));
         options.addOption(
+            Option("json", "", "doctor: one JSON document")
+                .callback(OptionCallback<GuestService>(this, &GuestService::take_json)));
+        options.addOption(
             Option("version", "", "print the version")
                 .callback(OptionCallback<GuestService>(this, &GuestService::take_version)));
         options.addOption(
@@ -83,9 +87,11 @@ protected:
         const std::string word = words.empty() ? "run" : words.front();
         if (words.size() <= 1 && word == "register-provider") return report(register_provider);
         if (words.size() <= 1 && word == "unregister-provider") return report(unregister_provider);
-        if (words.size() > 1 || word != "run") {
-            std::fprintf(stderr, "stillpoint-guest: unknown word: %s; see --help\n",
-                         words.back().c_str());
+        if (words.size() <= 1 && word == "doctor") return examine();
+        if (words.size() > 1 || word != "run" || json_) {
+            std::fprintf(
+                stderr, "stillpoint-guest: %s; see --help\n",
+                json_ ? "--json goes with doctor" : ("unknown word: " + words.back()).c_str());
             return exit_usage;
         }
         const os::EventLog events;
@@ -107,6 +113,7 @@ private:
             serialization::parse_enum(value, static_cast<serialization::BackupType*>(nullptr));
         if (!options_.type) wrong_option_ = "--type is full or copy, not " + value;
     }
+    void take_json(const std::string&, const std::string&) { json_ = true; }
     void take_version(const std::string&, const std::string&) {
         std::puts("stillpoint-guest " STILLPOINT_VERSION);
         told_ = true;
@@ -116,11 +123,21 @@ private:
         Poco::Util::HelpFormatter formatter{options()};
         formatter.setCommand("stillpoint-guest.exe");
         formatter.setUnixStyle(true);
-        formatter.setUsage("[run|register-provider|unregister-provider] [OPTION]…");
+        formatter.setUsage("[run|doctor|register-provider|unregister-provider] [OPTION]…");
         formatter.setHeader("Brings this machine to a still point while its backup is taken.");
         formatter.format(std::cout);
         told_ = true;
         stopOptionsProcessing();
+    }
+
+    /// @return whether something needs to be repaired, as the exit status
+    [[nodiscard]] int examine() const {
+        const serialization::Diagnosis found = examine_machine(options_, write_line);
+        const std::string text =
+            json_ ? to_json(to_value(found), serialization::JsonStyle::indented) + "\n"
+                  : diagnosis_text(found);
+        std::fputs(text.c_str(), stdout);
+        return needs_repair(found) ? exit_repair : EXIT_OK;
     }
 
     static int report(Status (*act)()) {
@@ -132,6 +149,7 @@ private:
 
     ServiceOptions options_;
     std::string wrong_option_;
+    bool json_ = false;
     bool told_ = false;
 };
 

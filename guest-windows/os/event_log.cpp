@@ -65,6 +65,11 @@ Status register_event_source() {
                 "run it as an administrator");
 }
 
+bool event_source_exists() {
+    return ::RegGetValueW(HKEY_LOCAL_MACHINE, source_key, L"EventMessageFile", RRF_RT_REG_SZ,
+                          nullptr, nullptr, nullptr) == ERROR_SUCCESS;
+}
+
 void unregister_event_source() {
     ::RegDeleteTreeW(HKEY_LOCAL_MACHINE, source_key);
 }

@@ -23,5 +23,6 @@ private:
 /// @errors denied, io, id "event_log.registration"
 [[nodiscard]] Status register_event_source();
 void unregister_event_source();
+[[nodiscard]] bool event_source_exists();
 
 }  // namespace stillpoint::windows_guest::os

@@ -8,11 +8,11 @@
 #include <vsserror.h>
 
 #include <string>
-#include <vector>
 
 #include "os/com.hpp"
 #include "os/data_folder.hpp"
 #include "os/event_log.hpp"
+#include "os/services.hpp"
 #include "provider/provider_ids.hpp"
 #include "vss/vss_backup.hpp"
 
@@ -20,6 +20,7 @@ namespace stillpoint::windows_guest {
 namespace {
 
 constexpr const wchar_t* service_name = L"stillpoint-guest";
+constexpr const char* vss_service = "VSS";
 constexpr const wchar_t* provider_name = L"Stillpoint";
 constexpr const wchar_t* state_key = LR"(SOFTWARE\Stillpoint\Guest)";
 constexpr const wchar_t* old_start_value = L"VssStartType";
@@ -98,72 +99,59 @@ Status register_with_vss() {
     return fail(describe({"RegisterProvider", static_cast<Hresult>(done), {}}));
 }
 
-/// A service of Windows, closed at the end.
-class VssService {
-public:
-    VssService()
-        : manager_(::OpenSCManagerW(nullptr, nullptr, SC_MANAGER_CONNECT)),
-          service_(manager_ == nullptr
-                       ? nullptr
-                       : ::OpenServiceW(manager_, L"VSS",
-                                        SERVICE_QUERY_CONFIG | SERVICE_CHANGE_CONFIG)) {}
-    VssService(const VssService&) = delete;
-    VssService& operator=(const VssService&) = delete;
-    ~VssService() {
-        if (service_ != nullptr) ::CloseServiceHandle(service_);
-        if (manager_ != nullptr) ::CloseServiceHandle(manager_);
-    }
-    [[nodiscard]] bool found() const { return service_ != nullptr; }
-    [[nodiscard]] Result<DWORD> start_type() const {
-        DWORD bytes = 0;
-        ::QueryServiceConfigW(service_, nullptr, 0, &bytes);
-        std::vector<std::max_align_t> room(bytes / sizeof(std::max_align_t) + 1);
-        void* const raw = room.data();
-        auto* const config = static_cast<QUERY_SERVICE_CONFIGW*>(raw);
-        if (!::QueryServiceConfigW(service_, config, bytes, &bytes)) {
-            return failed("the service VSS", ::GetLastError());
-        }
-        return config->dwStartType;
-    }
-    [[nodiscard]] Status set_start_type(DWORD type) const {
-        if (::ChangeServiceConfigW(service_, SERVICE_NO_CHANGE, type, SERVICE_NO_CHANGE, nullptr,
-                                   nullptr, nullptr, nullptr, nullptr, nullptr, nullptr)) {
-            return {};
-        }
-        return failed("the start type of the service VSS", ::GetLastError());
-    }
-
-private:
-    SC_HANDLE manager_;
-    SC_HANDLE service_;
-};
-
 Status start_vss_with_windows() {
-    const VssService service;
-    if (!service.found()) return failed("the service VSS", ::GetLastError());
-    SP_ASSIGN(const DWORD type, service.start_type());
-    if (type == SERVICE_DISABLED) return fail(describe({"VSS", vss::service_disabled, {}}));
-    if (type != SERVICE_DEMAND_START) return {};
+    const ServiceFact service = os::look_at_service(vss_service);
+    if (service.state == ServiceFact::State::missing) {
+        return failed("the service VSS", ERROR_SERVICE_DOES_NOT_EXIST);
+    }
+    if (service.start == ServiceFact::Start::disabled) {
+        return fail(describe({"VSS", vss::service_disabled, {}}));
+    }
+    if (service.start != ServiceFact::Start::manual) return {};
+    const DWORD type = SERVICE_DEMAND_START;
     const LSTATUS kept = ::RegSetKeyValueW(HKEY_LOCAL_MACHINE, state_key, old_start_value,
                                            REG_DWORD, &type, sizeof type);
     if (kept != ERROR_SUCCESS) return failed("the registry", static_cast<DWORD>(kept));
-    return service.set_start_type(SERVICE_AUTO_START);
+    return os::set_service_start(vss_service, ServiceFact::Start::automatic);
+}
+
+/// Whether VSS's start type is ours.
+bool vss_start_is_changed() {
+    DWORD old = 0;
+    DWORD bytes = sizeof old;
+    return ::RegGetValueW(HKEY_LOCAL_MACHINE, state_key, old_start_value, RRF_RT_REG_DWORD, nullptr,
+                          &old, &bytes) == ERROR_SUCCESS &&
+           old == SERVICE_DEMAND_START;
 }
 
 /// Only what we changed, and only if nobody has changed it since.
 Status restore_vss_start() {
-    DWORD old = 0;
-    DWORD bytes = sizeof old;
-    if (::RegGetValueW(HKEY_LOCAL_MACHINE, state_key, old_start_value, RRF_RT_REG_DWORD, nullptr,
-                       &old, &bytes) != ERROR_SUCCESS) {
-        return {};
+    if (!vss_start_is_changed()) return {};
+    const ServiceFact service = os::look_at_service(vss_service);
+    if (service.start == ServiceFact::Start::automatic) {
+        SP_TRY(os::set_service_start(vss_service, ServiceFact::Start::manual));
     }
-    const VssService service;
-    if (!service.found()) return failed("the service VSS", ::GetLastError());
-    SP_ASSIGN(const DWORD now, service.start_type());
-    if (now == SERVICE_AUTO_START) SP_TRY(service.set_start_type(old));
     ::RegDeleteTreeW(HKEY_LOCAL_MACHINE, state_key);
     return {};
+}
+
+bool key_exists(const std::wstring& key) {
+    HKEY opened = nullptr;
+    if (::RegOpenKeyExW(HKEY_LOCAL_MACHINE, key.c_str(), 0, KEY_READ, &opened) != ERROR_SUCCESS) {
+        return false;
+    }
+    ::RegCloseKey(opened);
+    return true;
+}
+
+/// One provider of VSS's list; its texts were allocated for us.
+void take_provider(VSS_OBJECT_PROP& object, ProviderFact& fact) {
+    VSS_PROVIDER_PROP& found = object.Obj.Prov;
+    if (os::same_guid(found.m_ProviderId, provider_id)) {
+        fact.version = os::to_utf8(found.m_pwszProviderVersion);
+    }
+    ::CoTaskMemFree(found.m_pwszProviderName);
+    ::CoTaskMemFree(found.m_pwszProviderVersion);
 }
 
 Status unregister_with_vss() {
@@ -192,6 +180,52 @@ Status unregister_provider() {
     ::RegDeleteTreeW(HKEY_LOCAL_MACHINE, class_key(L"AppID").c_str());
     os::unregister_event_source();
     return first;
+}
+
+ProviderFact look_at_provider() {
+    ProviderFact fact;
+    fact.known_to_com = key_exists(class_key(L"CLSID")) && key_exists(class_key(L"AppID"));
+    auto admin = vss_admin();
+    if (!admin) {
+        fact.problem = std::move(admin).error();
+        return fact;
+    }
+    os::ComPtr<IVssEnumObject> list;
+    const HRESULT asked = (*admin)->QueryProviders(list.out());
+    if (FAILED(asked)) {
+        fact.problem = describe({"QueryProviders", static_cast<Hresult>(asked), {}});
+        return fact;
+    }
+    constexpr int providers_max = 64;  // VSS itself has one, others bring one each
+    for (int i = 0; i < providers_max; ++i) {
+        VSS_OBJECT_PROP object{};
+        ULONG count = 0;
+        if (list->Next(1, &object, &count) != S_OK || count != 1) break;
+        if (object.Type == VSS_OBJECT_PROVIDER) take_provider(object, fact);
+    }
+    return fact;
+}
+
+std::vector<std::string> list_changes() {
+    std::vector<std::string> all;
+    const ServiceFact own = os::look_at_service(own_service);
+    if (own.state != ServiceFact::State::missing) {
+        all.emplace_back("the service stillpoint-guest (--unregisterService takes it back)");
+    }
+    constexpr const char* taken_back = " (unregister-provider takes it back)";
+    if (key_exists(class_key(L"CLSID"))) {
+        all.push_back("the snapshot provider " + os::guid_text(provider_class_id) +
+                      ": its class in COM, its entry in VSS's list" + taken_back);
+    }
+    if (os::event_source_exists()) {
+        all.push_back(std::string("the source stillpoint-guest of the event log") + taken_back);
+    }
+    if (vss_start_is_changed() &&
+        os::look_at_service(vss_service).start == ServiceFact::Start::automatic) {
+        all.push_back(std::string("the service VSS starts with Windows, before on demand") +
+                      taken_back);
+    }
+    return all;
 }
 
 }  // namespace stillpoint::windows_guest

@@ -1,5 +1,9 @@
 #pragma once
+#include <string>
+#include <vector>
+
 #include "base/result.hpp"
+#include "service/doctor.hpp"
 
 namespace stillpoint::windows_guest {
 
@@ -15,5 +19,12 @@ namespace stillpoint::windows_guest {
 
 /// As above; goes on after a failure and reports the first.
 [[nodiscard]] Status unregister_provider();
+
+/// What the doctor needs to know about it. May start the service VSS.
+[[nodiscard]] ProviderFact look_at_provider();
+
+/// What is changed in this Windows now, a line each, with what takes it back. Reads the registry
+/// and asks the service manager: VSS is not started for it.
+[[nodiscard]] std::vector<std::string> list_changes();
 
 }  // namespace stillpoint::windows_guest

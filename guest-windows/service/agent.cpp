@@ -42,7 +42,7 @@ void Agent::look_at_gate() {
     if (state_ == State::frozen && let_go) feed(Event::deadline);
 }
 
-nanoseconds Agent::timer() const {
+nanoseconds Agent::session_timer() const {
     switch (quiesce::timer_in(state_)) {
         case quiesce::Timer::host:
             return entered_ + nanoseconds{quiesce::host_wait_ns_max};
@@ -56,8 +56,13 @@ nanoseconds Agent::timer() const {
 }
 
 void Agent::take_timer() {
+    if (os::now() >= examine_until_) {
+        examine_until_ = nanoseconds::max();
+        parts_.worker.cancel_examination();
+    }
+    if (os::now() < session_timer()) return;
     if (quiesce::timer_in(state_) != quiesce::Timer::none) return feed(Event::deadline);
-    if (open_job_.empty() || os::now() < open_until_) return;
+    if (open_job_.empty()) return;
     parts_.log.line(Severity::warning, "no word that the data of the last backup is safe");
     end_open(VssBackup::Outcome::failure);
 }

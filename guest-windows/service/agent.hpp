@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <optional>
@@ -25,6 +26,8 @@ struct AgentRules {
     os::nanoseconds writers_budget = std::chrono::seconds{60};
     // How long a backup stays open for the host's word that its data is safe.
     os::nanoseconds complete_within = std::chrono::hours{6};
+    // The writers' part of an examination; the host waits for two minutes.
+    os::nanoseconds examine_within = std::chrono::seconds{60};
 };
 
 /// The extension: takes the host's requests, drives one quiesce session by its table of moves, and
@@ -44,7 +47,8 @@ public:
         std::function<std::vector<GuestVolume>()> volumes;
         /// Writes a volume's cached data out; the last rung before nothing.
         std::function<Status(const GuestVolume&)> flush;
-        std::function<serialization::Diagnosis()> examine;
+        /// What is changed in this system, for people.
+        std::function<std::vector<std::string>()> changes;
         std::string os_release;
         /// Reads the configuration; asked before each backup.
         std::function<Result<GuestConfig>()> configure;
@@ -64,7 +68,10 @@ private:
     void carry_out(quiesce::Action action);
     void round();
     void look_at_gate();
-    [[nodiscard]] os::nanoseconds timer() const;
+    [[nodiscard]] os::nanoseconds session_timer() const;
+    [[nodiscard]] os::nanoseconds timer() const {
+        return std::min(session_timer(), examine_until_);
+    }
     void take_timer();
 
     void take(InboxItem& item);
@@ -80,6 +87,8 @@ private:
     void take_report(ConcludeReport& report);
     void take_hooks(HookReport& report);
     void take_pre(HookReport& report);
+    void take_report(serialization::Diagnosis& report);
+    void take_doctor();
     void send(const serialization::Message& message);
     void send_error(const Error& error);
     serialization::Welcome make_welcome();
@@ -138,6 +147,8 @@ private:
     bool end_success_ = false;     // what run_post was told
     os::nanoseconds pre_until_{};  // of VSS's attempts and the pre hooks together
 
+    serialization::SessionId examined_for_ = 0;  // an examination is under way; 0: none
+    os::nanoseconds examine_until_ = os::nanoseconds::max();
     std::string open_job_;  // its VSS backup waits for Complete; empty: none
     os::nanoseconds open_until_{};
     std::deque<Owed> owed_;  // what each conclude under way is answered with, in their order

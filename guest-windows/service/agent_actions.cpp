@@ -38,6 +38,7 @@ void Agent::read_configuration() {
 void Agent::run_pre() {
     end_open(VssBackup::Outcome::failure);
     read_configuration();
+    if (examined_for_ != 0) parts_.worker.cancel_examination();
     finished_ = {prepare_.job_id, {}};
     prepared_ = {prepare_.job_id};
     frozen_ = {};
@@ -65,6 +66,7 @@ void Agent::take_report(PrepareReport& report) {
     ready_ = std::move(report);
     if (!ready_.ready) parts_.log.line(Severity::error, "VSS: " + ready_.problem.text);
     prepared_.evidence = ready_.evidence;
+    prepared_.retry_later = ready_.retry_later;
     // After VSS, which takes seconds: an application is held still as shortly as possible. And only
     // for a snapshot that can come.
     const bool wanted = prepare_.wanted == serialization::Level::application;
@@ -96,7 +98,6 @@ void Agent::take_pre(HookReport& report) {
     prepared_.evidence.insert(prepared_.evidence.end(), hooks.begin(), hooks.end());
     prepared_.refusal = std::move(report.pre.refusal);
     feed(Event::pre_done);
-    prepared_.retry_later = ready_.retry_later;
 }
 
 void Agent::start_freeze() {
@@ -178,8 +179,8 @@ void Agent::finish_thaw() {
     if (snapshot_) {
         const auto& writers = snapshot_->evidence;
         thawed_.evidence.insert(thawed_.evidence.end(), writers.begin(), writers.end());
-    }
         thawed_.retry_later = snapshot_->retry_later;
+    }
     const std::string span = std::to_string((thawed - first) / std::chrono::milliseconds{1});
     if (thawed_.held) {
         parts_.log.line(Severity::info, "thawed frozen_ms=" + span);

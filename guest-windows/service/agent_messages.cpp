@@ -63,6 +63,7 @@ serialization::Welcome Agent::make_welcome() {
     welcome.features = {"complete"};
     welcome.hooks_configured = true;  // VSS's writers are there without being configured
     welcome.journal = journal_;
+    welcome.changes = parts_.changes();
     for (const GuestVolume& volume : parts_.volumes()) {
         welcome.volumes.push_back(
             {volume.name, volume.type, volume.guid, volume.note.empty(), false, volume.note});
@@ -90,12 +91,7 @@ void Agent::take_message(const Message& message) {
         return take_complete(*complete);
     }
     if (std::holds_alternative<serialization::Cancel>(message)) return feed(Event::cancel);
-    if (std::holds_alternative<serialization::Doctor>(message) && state_ == State::idle) {
-        return send(parts_.examine());
-    }
-    if (std::holds_alternative<serialization::Doctor>(message)) {
-        return carry_out(quiesce::Action::send_order_error);
-    }
+    if (std::holds_alternative<serialization::Doctor>(message)) return take_doctor();
     send_error({Errc::unsupported,
                 "protocol.unknown",
                 "not a request: " + std::string(kind_of(message)),
@@ -124,6 +120,22 @@ void Agent::take_complete(const serialization::Complete& complete) {
     }
     end_open(complete.success ? VssBackup::Outcome::success : VssBackup::Outcome::failure,
              Answer::completed);
+}
+
+/// Writers may take a minute to say how they are: the worker asks them, pings are answered
+/// meanwhile, and a backup that begins ends it.
+void Agent::take_doctor() {
+    if (state_ != State::idle) return carry_out(quiesce::Action::send_order_error);
+    const bool under_way = std::exchange(examined_for_, session_) != 0;
+    if (under_way) return;  // for a host that is gone, or asked twice: answered once
+    examine_until_ = os::now() + rules_.examine_within;
+    parts_.worker.examine();
+}
+
+void Agent::take_report(serialization::Diagnosis& report) {
+    examine_until_ = os::nanoseconds::max();
+    const auto asked = std::exchange(examined_for_, 0);
+    if (asked == session_) send(report);
 }
 
 void Agent::send(const Message& message) {

@@ -9,6 +9,7 @@
 #include "os/com.hpp"
 #include "os/com_security.hpp"
 #include "os/data_folder.hpp"
+#include "os/machine_facts.hpp"
 #include "os/trusted_path.hpp"
 #include "os/volumes.hpp"
 #include "provider/registration.hpp"
@@ -19,14 +20,10 @@
 namespace stillpoint::windows_guest {
 namespace {
 
-/// What the doctor can say without changing anything.
-serialization::Diagnosis examine() {
-    serialization::Diagnosis diagnosis;
-    for (const GuestVolume& volume : os::list_volumes()) {
-        diagnosis.mounts.push_back(
-            {volume.name, volume.type, volume.guid, 0, false, 0, 0, 0, volume.note});
+void prepare_com(const GuestLog::Write& log) {
+    if (const Status rules = os::initialize_com_security(); !rules) {
+        log(Severity::warning, rules.error().text);
     }
-    return diagnosis;
 }
 
 /// What guest.xml says, and what the command line says in place of it.
@@ -88,9 +85,7 @@ private:
 Status serve(const ServiceOptions& options, const GuestLog::Write& log,
              const std::function<void()>& wait_for_stop) {
     const os::Apartment apartment;
-    if (const Status rules = os::initialize_com_security(); !rules) {
-        log(Severity::warning, rules.error().text);
-    }
+    prepare_com(log);
     SP_TRY(configure(options));
     os::Event wake;
     Inbox inbox{wake};
@@ -104,6 +99,7 @@ Status serve(const ServiceOptions& options, const GuestLog::Write& log,
     VssWorker worker{
         {.open = make_com_session,
          .deliver = [&](WorkerReport report) { inbox.post(std::move(report)); },
+         .examine = [](const auto& writers) { return diagnose(os::look_at_machine({}), writers); },
          .enter_thread = [] { return std::shared_ptr<void>{std::make_shared<os::Apartment>()}; }}};
     Hooks hooks{os::data_folder(), inbox};
     HostPort::Parts port;
@@ -114,7 +110,7 @@ Status serve(const ServiceOptions& options, const GuestLog::Write& log,
     Agent agent{
         AgentRules{},
         {line, inbox, wake, gate, worker, hooks.worker(), agent_log, os::list_volumes,
-         os::flush_volume, examine, os::windows_release(), [&] { return configure(options); }}};
+         os::flush_volume, list_changes, os::windows_release(), [&] { return configure(options); }}};
     log(Severity::info, "started version=" STILLPOINT_VERSION);
     std::thread serving{[&] { agent.run(); }};
     wait_for_stop();
@@ -122,6 +118,15 @@ Status serve(const ServiceOptions& options, const GuestLog::Write& log,
     serving.join();
     log(Severity::info, "stopped");
     return {};
+}
+
+serialization::Diagnosis examine_machine(const ServiceOptions& options,
+                                         const GuestLog::Write& log) {
+    const os::Apartment apartment;
+    prepare_com(log);
+    VssBackup writers{make_com_session};
+    return diagnose(os::look_at_machine(options.channel.empty() ? default_port : options.channel),
+                    writers.look());
 }
 
 }  // namespace stillpoint::windows_guest

@@ -21,4 +21,9 @@ struct ServiceOptions {
 [[nodiscard]] Status serve(const ServiceOptions& options, const GuestLog::Write& log,
                            const std::function<void()>& wait_for_stop);
 
+/// Examines this machine, as the host can ask the service to.
+/// @threads the caller's is in the multithreaded apartment meanwhile
+[[nodiscard]] serialization::Diagnosis examine_machine(const ServiceOptions& options,
+                                                       const GuestLog::Write& log);
+
 }  // namespace stillpoint::windows_guest

@@ -183,6 +183,35 @@ void VssBackup::end_session() noexcept {
     session_.reset();
 }
 
+VssResult<std::vector<WriterStatus>> VssBackup::look() {
+    const std::shared_ptr<VssSession> session = open_();
+    const auto show = [this](std::shared_ptr<VssSession> to_cancel) {
+        const std::scoped_lock guard{lock_};
+        looking_ = std::move(to_cancel);
+    };
+    show(session);
+    if (look_cancelled_) session->cancel();
+    // Nothing is prepared, so the writers hear of no backup and the type means nothing.
+    VssResult<std::vector<WriterStatus>> found;
+    if (const auto opened = session->open({.type = serialization::BackupType::copy}); opened) {
+        found = session->status();
+    } else {
+        found = tl::unexpected(opened.error());
+    }
+    show(nullptr);
+    return found;
+}
+
+void VssBackup::cancel_look() noexcept {
+    look_cancelled_ = true;  // first: a look that begins now sees it
+    std::shared_ptr<VssSession> session;
+    {
+        const std::scoped_lock guard{lock_};
+        session = looking_;
+    }
+    if (session) session->cancel();
+}
+
 void VssBackup::cancel() noexcept {
     std::shared_ptr<VssSession> session;
     {

@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <mutex>
 #include <optional>
 
@@ -34,14 +35,14 @@ inline constexpr os::nanoseconds retry_pause = std::chrono::seconds{5};
 struct PrepareReport {
     bool ready = false;                             // a snapshot may be taken
     std::vector<serialization::Evidence> evidence;  // per writer
-    Error problem;                                  // why it is not ready
     bool retry_later = false;                       // one failed that may not in ten minutes
+    Error problem;                                  // why it is not ready
 };
 struct SnapshotReport {
     bool taken = false;
     std::vector<serialization::Evidence> evidence;  // per writer
-    Error problem;                                  // why it was not taken
     bool retry_later = false;                       // as above
+    Error problem;                                  // why it was not taken
 };
 struct ConcludeReport {
     std::vector<serialization::Evidence> evidence;  // writers that failed at the very end
@@ -65,13 +66,21 @@ public:
     /// From here on an earlier cancel means nothing.
     void rearm() noexcept { cancelled_.reset(); }
 
+    /// How the writers are: by an object of its own, beside a backup that may still be open.
+    [[nodiscard]] VssResult<std::vector<WriterStatus>> look();
+    /// Makes a look that is under way, or ordered, end soon.
+    void cancel_look() noexcept;
+    void rearm_look() noexcept { look_cancelled_ = false; }
+
 private:
     VssResult<PrepareReport> attempt(const PrepareOrder& order, const Attempt& attempt);
     void end_session() noexcept;
 
     OpenVss open_;
-    std::mutex lock_;  // of the pointer: cancel comes from another thread
+    std::mutex lock_;  // of the pointers: cancel comes from another thread
     std::shared_ptr<VssSession> session_;
+    std::shared_ptr<VssSession> looking_;
+    std::atomic<bool> look_cancelled_{false};
     bool with_writers_ = false;
     bool snapshot_taken_ = false;
     os::Event cancelled_;

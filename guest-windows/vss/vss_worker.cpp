@@ -13,6 +13,7 @@ VssWorker::VssWorker(Parts parts)
 VssWorker::~VssWorker() {
     thread_.stop();
     backup_.cancel();
+    backup_.cancel_look();
 }
 
 void VssWorker::prepare(PrepareOrder order) {
@@ -26,6 +27,11 @@ void VssWorker::snapshot() {
 
 void VssWorker::conclude(VssBackup::Outcome outcome) {
     push([this, outcome] { return WorkerReport{backup_.conclude(outcome)}; });
+}
+
+void VssWorker::examine() {
+    backup_.rearm_look();
+    push([this] { return WorkerReport{parts_.examine(backup_.look())}; });
 }
 
 void VssWorker::push(std::function<WorkerReport()> order) {

@@ -31,6 +31,7 @@ Value describe_guest(const hypervisor::VmInfo& vm, const guest::GuestClient& cli
                {"os_release", welcome.os_release},
                {"hooks_configured", welcome.hooks_configured},
                {"journal", welcome.journal},
+               {"changes", to_value(welcome.changes)},
                {"volumes", to_value(welcome.volumes)},
                {"round_trip_ms", env::to_ms(round_trip)}};
 }

@@ -142,6 +142,12 @@ void render_guest(std::ostream& out, const s::Value& document) {
                  2)
         << " ms\nhooks " << (document.boolean_or("hooks_configured", false) ? "configured" : "none")
         << ", journal " << document.text_or("journal", "clean") << "\n";
+    const s::Value* changes = document.find("changes");
+    if (changes != nullptr && changes->array() != nullptr) {
+        for (const s::Value& change : *changes->array()) {
+            if (change.text() != nullptr) out << "changed: " << *change.text() << "\n";
+        }
+    }
     const s::Value* volumes = document.find("volumes");
     if (volumes == nullptr || volumes->array() == nullptr) return;
     for (const s::Value& volume : *volumes->array()) {

@@ -140,7 +140,8 @@ struct Welcome {
     std::vector<std::string> features;
     std::vector<Volume> volumes;
     bool hooks_configured = false;
-    std::string journal;  // last journal state; "clean" or what is still owed
+    std::string journal;                 // last journal state; "clean" or what is still owed
+    std::vector<std::string> changes{};  // what it changed in its system, and what takes that back
     template <class V, class S>
     static void fields(V& v, S& s) {
         v("version", s.version);
@@ -151,6 +152,7 @@ struct Welcome {
         v("volumes", s.volumes);
         v("hooks_configured", s.hooks_configured);
         v("journal", s.journal);
+        v("changes", s.changes);
     }
 };
 
@@ -167,9 +169,9 @@ struct Prepared {
         v("evidence", s.evidence);
         v("freeze_needed", s.freeze_needed);
         v("refusal", s.refusal);
+        v("retry_later", s.retry_later);
     }
 };
-        v("retry_later", s.retry_later);
 
 struct Frozen {
     static constexpr std::string_view kind = "Frozen";
@@ -195,9 +197,9 @@ struct Thawed {
     std::int64_t thaw_ns = 0;        // before the first FITHAW
     std::int64_t thawed_ns = 0;      // after the last FITHAW
     std::vector<Evidence> evidence;  // per filesystem; duration = first freeze until its thaw
+    bool retry_later = false;        // as in Prepared
     template <class V, class S>
     static void fields(V& v, S& s) {
-    bool retry_later = false;        // as in Prepared
         v("lease_id", s.lease_id);
         v("held", s.held);
         v("first_freeze_ns", s.first_freeze_ns);
@@ -205,9 +207,9 @@ struct Thawed {
         v("thaw_ns", s.thaw_ns);
         v("thawed_ns", s.thawed_ns);
         v("evidence", s.evidence);
+        v("retry_later", s.retry_later);
     }
 };
-        v("retry_later", s.retry_later);
 
 struct Finished {
     static constexpr std::string_view kind = "Finished";

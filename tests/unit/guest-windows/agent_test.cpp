@@ -45,6 +45,7 @@ TEST_CASE("windows/agent: one backup, from Hello to BackupComplete") {
     CHECK(welcome.hooks_configured);
     REQUIRE(welcome.volumes.size() == 1);
     CHECK(welcome.volumes[0].name == "C:\\");
+    CHECK(welcome.changes == std::vector<std::string>{"the service"});
     const Frozen frozen = world.freeze();
     CHECK(frozen.first_freeze_ns > 0);
     REQUIRE(frozen.evidence.size() == 1);
@@ -221,6 +222,51 @@ TEST_CASE("windows/agent: logs are truncated only when the host says that the da
         (void)world.ask<Prepared>(prepare);
         CHECK(world.vss.calls().ends_with("snapshot status abort release open-bare add prepare"));
     }
+}
+
+TEST_CASE("windows/agent: an examination asks the writers, beside a backup that is still open") {
+    World world;
+    world.hello({"complete"});
+    (void)world.expect<Welcome>();
+    (void)world.freeze();
+    CHECK(world.ask<Failure>(Doctor{}).code == "protocol.order");
+    (void)world.ask<Thawed>(thaw_it);
+    (void)world.ask<Finished>(good_end);
+    const auto found = world.ask<Diagnosis>(Doctor{});
+    CHECK(std::ranges::count(found.findings, "doctor.writer", &Finding::id) == 3);
+    CHECK(world.vss.calls().ends_with("snapshot status open-copy status release"));
+    (void)world.ask<Completed>(Complete{AgentWorld::job, true});
+    CHECK(world.vss.calls().ends_with("complete status release"));
+}
+
+TEST_CASE("windows/agent: writers that do not answer hold up neither a ping nor the doctor") {
+    World world{{.examine_within = 1ms}};
+    world.vss.before_status = [](const std::atomic<bool>& cancelled) {
+        while (!cancelled) std::this_thread::yield();
+    };
+    world.hello();
+    (void)world.expect<Welcome>();
+    const auto found = world.ask<Diagnosis>(Doctor{});
+    const auto why = std::ranges::find(found.findings, "doctor.writers", &Finding::id);
+    REQUIRE(why != found.findings.end());
+    CHECK(why->text.find("VSS_S_ASYNC_CANCELLED") != std::string::npos);
+    CHECK(world.ask<Pong>(Ping{1}).state == "idle");
+}
+
+TEST_CASE("windows/agent: a backup that begins ends an examination") {
+    World world;
+    world.vss.before_status = [](const std::atomic<bool>& cancelled) {
+        while (!cancelled) std::this_thread::yield();
+    };
+    world.hello();
+    (void)world.expect<Welcome>();
+    world.send(Doctor{});
+    CHECK(world.ask<Pong>(Ping{1}).state == "idle");
+    Prepare prepare;
+    prepare.job_id = AgentWorld::job;
+    world.send(prepare);
+    (void)world.expect<Diagnosis>();
+    CHECK(world.expect<Prepared>().job_id == AgentWorld::job);
 }
 
 TEST_CASE("windows/agent: nobody says that the data is safe, so the logs stay") {

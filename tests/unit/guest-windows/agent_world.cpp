@@ -6,6 +6,8 @@
 #include <new>
 #include <stdexcept>
 
+#include "service/doctor.hpp"
+
 namespace {
 
 // Counted per thread: what the agent's thread takes from the heap.
@@ -55,7 +57,8 @@ serialization::Message Captured::next() {
 void AgentWorld::start() {
     worker_ = std::make_unique<VssWorker>(VssWorker::Parts{
         .open = vss.opener(),
-        .deliver = [this](WorkerReport report) { inbox.post(std::move(report)); }});
+        .deliver = [this](WorkerReport report) { inbox.post(std::move(report)); },
+        .examine = [](const auto& writers) { return diagnose({}, writers); }});
     hook_worker_ = std::make_unique<HookWorker>(HookWorker::Parts{
         hooks, hooks, "this boot", [this](const GuestConfig&) { return hooks.configured(); },
         [this](HookReport report) { inbox.post(std::move(report)); },
@@ -72,7 +75,7 @@ void AgentWorld::start() {
                            flushed.push_back(volume.name);
                            return {};
                        },
-                       [] { return serialization::Diagnosis{}; },
+                       [] { return std::vector<std::string>{"the service"}; },
                        "Windows",
                        [this]() -> Result<GuestConfig> { return configure(); }};
     agent_ = std::make_unique<Agent>(rules_, parts);

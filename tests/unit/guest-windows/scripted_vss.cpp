@@ -1,7 +1,5 @@
 #include "scripted_vss.hpp"
 
-#include <atomic>
-
 namespace stillpoint::test {
 namespace {
 
@@ -49,6 +47,10 @@ public:
         return told;
     }
     VssResult<std::vector<WriterStatus>> status() override {
+        if (vss_.before_status) {
+            vss_.before_status(cancelled_);
+            if (cancelled_) return tl::unexpected(VssError{"status", vss::async_cancelled, {}});
+        }
         if (auto done = vss_.play("status"); !done) return tl::unexpected(done.error());
         return vss_.status_after(after_);
     }

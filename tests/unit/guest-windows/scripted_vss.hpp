@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -21,6 +22,8 @@ public:
     std::vector<std::string> writers{"System Writer", "Registry Writer", "SqlServerWriter"};
     windows_guest::HoldGate* gate = nullptr;  // nullptr: another provider takes the snapshot
     std::function<void()> before_commit;      // on VSS's thread
+    /// Waited for before the writers' status is told; given whether it was cancelled meanwhile.
+    std::function<void(const std::atomic<bool>& cancelled)> before_status;
 
     [[nodiscard]] windows_guest::OpenVss opener();
     /// The calls so far, one word each, in their order.

@@ -112,7 +112,7 @@ TEST_CASE("windows/backup: a writer that may do better in ten minutes, and one t
          {std::pair{vss::writer_timeout, true}, std::pair{vss::writer_nonretryable, false}}) {
         ScriptedVss vss;
         vss.says["prepare"] = says(failure);
-        VssBackup backup{vss.opener(), {}};
+        VssBackup backup{vss.opener()};
         CHECK(backup.prepare(order_within(60s)).retry_later == expected);
         vss.says = {{"snapshot", says(failure)}};
         const SnapshotReport taken = backup.snapshot();
