@@ -5,6 +5,7 @@
 """
 import pathlib
 import re
+import struct
 import subprocess
 import sys
 import unittest
@@ -45,6 +46,20 @@ class Program(unittest.TestCase):
         return subprocess.run(["x86_64-w64-mingw32-nm", library], capture_output=True,
                               check=False).stdout
 
+    def test_nothing_is_both_written_and_run(self):
+        """@source Microsoft, "PE Format": the section table follows the optional header"""
+        pe, = struct.unpack_from("<I", self.bytes, 0x3c)
+        count, = struct.unpack_from("<H", self.bytes, pe + 6)
+        optional, = struct.unpack_from("<H", self.bytes, pe + 20)
+        rights = {}
+        for i in range(count):
+            at = pe + 24 + optional + 40 * i
+            name = self.bytes[at:at + 8].rstrip(b"\0").decode()
+            rights[name], = struct.unpack_from("<I", self.bytes, at + 36)
+        executable, writable = 0x20000000, 0x80000000
+        self.assertEqual([name for name, flags in rights.items() if flags & executable], [".text"])
+        self.assertFalse(rights[".text"] & writable)
+
     def test_equal_sources_are_equal_bytes(self):
         stamp = re.search(r"Time/Date\s+(.*)", self.headers)[1]
         self.assertRegex(stamp, "1970")
@@ -52,6 +67,12 @@ class Program(unittest.TestCase):
     def test_it_says_which_version_it_is(self):
         self.assertIn(VERSION.encode("utf-16-le"), self.bytes)
         self.assertIn("Stillpoint guest extension".encode("utf-16-le"), self.bytes)
+        # VS_FIXEDFILEINFO: what installers and inventories compare.
+        fixed = self.bytes.index(struct.pack("<II", 0xfeef04bd, 0x10000))
+        high, low, product_high, product_low = struct.unpack_from("<4I", self.bytes, fixed + 8)
+        major, minor, patch = map(int, VERSION.split("."))
+        self.assertEqual((high, low), (major << 16 | minor, patch << 16))
+        self.assertEqual((product_high, product_low), (high, low))
 
     def test_it_is_small(self):
         print("bytes:", len(self.bytes))

@@ -80,7 +80,7 @@ class Hooks(windows_case.WindowsCase):
 
     def test_killed_with_hooks_held_it_ends_them_at_the_next_start(self):
         self.add("10-app")
-        self.relay.lost = b"kinddFreeze"  # the backup goes no further
+        self.relay.lost = {"Freeze"}  # the backup goes no further
         guest = self.start()
         backup = self.host.start("backup", *map(str, self.access()), log="cut.log")
         deadline = lab.Deadline(60)
@@ -90,7 +90,7 @@ class Hooks(windows_case.WindowsCase):
         guest.end()
         backup.kill()
         backup.wait(20)
-        self.relay.lost = b"nothing of the sort"
+        self.relay.lost = set()
         guest = self.start()
         point = self.backup()
         self.assertEqual(self.story(), ["pre 10-app", "post 10-app aborted", "pre 10-app",

@@ -3,6 +3,8 @@
 
     test_service.py [Service]
 """
+import json
+import re
 import shutil
 import subprocess
 import tempfile
@@ -68,7 +70,8 @@ class Service(unittest.TestCase):
         wine("sc", "create", "VSS", "binPath=", r"C:\windows\system32\vssvc.exe",
              "start=", "demand", check=False)
 
-    def test_a_backup_by_the_installed_service(self):
+    def make_host(self):
+        """A VM and a host for it. @return what backs it up, and the relay between them"""
         relay = windows_guest.Relay(self.place)
         disk = self.place.vm_folder("images") / "disk.qcow2"
         images.must("qemu-img", "create", "-q", "-f", "qcow2", disk, "16M")
@@ -78,18 +81,49 @@ class Service(unittest.TestCase):
         vm.qmp("cont")
         host = product.Stillpoint(self.place, greet_seconds=30)
         host.init()
+        return lambda: host.backup(product.access_of(vm), expect=(0, 3)), relay
 
+    def install_service(self):
         self.addCleanup(self.remove_service)
         self.remove_service()  # of a run that was cut
         wine(self.program, "--displayName=Stillpoint guest", "--startup=automatic",
              "--registerService")
         self.assertEqual(registry(SERVICES + r"\stillpoint-guest", "Start"), ["REG_DWORD", "0x2"])
         wine("net", "start", "stillpoint-guest")
-        point = host.backup(product.access_of(vm), expect=(0, 3))
+
+    def stop_service(self):
+        wine("net", "stop", "stillpoint-guest")
+        deadline = lab.Deadline(20)  # `net stop` may return before the service has ended
+        while "STOPPED" not in (state := wine("sc", "query", "stillpoint-guest").stdout):
+            self.assertFalse(deadline.passed(), state)
+
+    def test_a_backup_by_the_installed_service(self):
+        backup, relay = self.make_host()
+        self.install_service()
+        point = backup()
         self.assertEqual(point["level"], "application", point)
         # At its start it put right what it needs of Windows.
         self.assertIsNotNone(registry(rf"{CLASSES}\AppID\{PROVIDER}", "LocalService"))
-        wine("net", "stop", "stillpoint-guest")
+
+        # Stopped while writes are held: it lets go at once, and takes no success along.
+        log = windows_guest.prefix() / DOUBLE / "log.txt"
+        log.unlink()
+
+        def stop(_):
+            self.stop_service()
+            relay.hung_up = True
+
+        relay.at["Frozen"] = stop
+        point = backup()
+        self.assertEqual(point["level"], "crash", point)
+        calls = log.read_text().splitlines()
+        self.assertTrue(any(call.startswith("CommitSnapshots 0x00000000") for call in calls), calls)
+        self.assertEqual(calls[-2:], ["AbortBackup", "Release"])
+        wine("net", "start", "stillpoint-guest")
+        point = backup()
+        self.assertEqual(point["level"], "application", point)
+
+        self.stop_service()
         wine(self.program, "--unregisterService")
         self.assertIsNone(registry(SERVICES + r"\stillpoint-guest", "Start"))
 
@@ -113,9 +147,28 @@ class Service(unittest.TestCase):
         self.assertIsNone(registry(rf"{CLASSES}\AppID\{PROVIDER}", "LaunchPermission"))
         self.assertIsNone(registry(events, "EventMessageFile"))
 
+    def test_the_doctor_in_a_console(self):
+        done = wine(self.program, "doctor", "--json", check=False)
+        self.assertEqual(done.returncode, 3, done.stdout)
+        found = {f["id"]: f for f in json.JSONDecoder().raw_decode(
+            done.stdout[done.stdout.index("{"):])[0]["findings"]}
+        # Wine is a Windows without virtio drivers, COM+ or a coordinator of VSS.
+        self.assertEqual(found["doctor.driver"]["severity"], "error")
+        self.assertIn(found["doctor.provider"]["severity"], ("error", "warning"))
+        self.assertEqual(found["doctor.writer"]["severity"], "ok")
+        self.assertIn(found["doctor.vss"]["severity"], ("ok", "note"))
+        self.assertIn("doctor.driver", wine(self.program, "doctor", check=False).stdout)
+
     def test_the_command_line(self):
         self.assertIn("stillpoint-guest ", wine(self.program, "--version").stdout)
-        self.assertIn("--channel", wine(self.program, "--help").stdout)
+        told = re.findall(r"--\w+|(?<!\S)-\w\b", wine(self.program, "--help").stdout)
+        page = (lab.ROOT / "docs/man/stillpoint-guest-windows.8").read_text().replace("\\-", "-")
+        options = page.split(".SH OPTIONS")[1].split(".SH FINDINGS")[0]
+        self.assertEqual(set(told), set(re.findall(r"--\w+|(?<!\S)-\w\b", options)))
+        words = re.search(r"\[(run[|\w-]+)\]", wine(self.program, "--help").stdout)[1]
+        for word in words.split("|"):
+            self.assertIn(f"\n.B {word}\n", page)
+        self.assertEqual(wine(self.program, "--json", check=False).returncode, 2)
         self.assertEqual(wine(self.program, "frobnicate", check=False).returncode, 2)
 
 

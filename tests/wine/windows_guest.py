@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import tty
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -52,6 +53,11 @@ def stop_wine():
                        env=os.environ | {"WINEPREFIX": str(prefix())})
 
 
+def kind(name):
+    """The bytes by which a message of this kind is known on the wire."""
+    return b"kind" + bytes([0x60 + len(name)]) + name.encode()
+
+
 class Relay:
     """Carries bytes between one client of a unix socket and the terminal that Windows opens."""
 
@@ -66,7 +72,9 @@ class Relay:
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(self.path))
         self.listener.listen(8)
-        self.lost = b"nothing of the sort"  # what the host says and holds these bytes is lost
+        self.lost = set()  # kinds of messages that never arrive
+        self.at = {}  # kind -> what is done, once, before such a message is passed on
+        self.hung_up = False  # set by such an act: the host loses the guest after the message
         threading.Thread(target=self.serve, daemon=True).start()
 
     def serve(self):
@@ -80,18 +88,31 @@ class Relay:
 
     def carry(self, client, ready):
         for key, _ in ready.select():
-            if key.fileobj is client:
-                data = client.recv(65536)
-                if not data:
-                    return False
-                if self.lost not in data:
-                    os.write(self.master, data)
-            else:
-                try:
-                    client.sendall(os.read(self.master, 65536))
-                except OSError:
-                    return False
+            try:
+                if key.fileobj is client:
+                    data = client.recv(65536)
+                    going_on = bool(data) and self.pass_on(
+                        data, lambda piece: os.write(self.master, piece))
+                else:
+                    going_on = self.pass_on(os.read(self.master, 65536), client.sendall)
+            except OSError:
+                return False
+            if not going_on:
+                return False
         return True
+
+    def say(self, data):
+        """Tells the guest something in between."""
+        os.write(self.master, data)
+
+    def pass_on(self, data, write):
+        """@return False: the connection ends here"""
+        for name in [name for name in self.at if kind(name) in data]:
+            self.at.pop(name)(data)
+        if not any(kind(name) in data for name in self.lost):
+            write(data)
+        hung_up, self.hung_up = self.hung_up, False
+        return not hung_up
 
 
 class WindowsGuest:
@@ -103,6 +124,7 @@ class WindowsGuest:
         self.folder.mkdir(exist_ok=True)
         (self.folder / "script.txt").write_text(script)
         (self.folder / "log.txt").unlink(missing_ok=True)
+        self.started_before = self.started()
         self.process = place.spawn(RUN, program or build_folder() /
                                    "guest-windows/stillpoint-guest.exe", "run", log="guest.log",
                                    env=environment(VSS_DOUBLE=f"Z:{self.folder}"))
@@ -112,8 +134,28 @@ class WindowsGuest:
         log = self.folder / "log.txt"
         return log.read_text().splitlines() if log.exists() else []
 
+    def await_call(self, text, seconds=20):
+        """Until VSS was asked for something. @return the call's whole line"""
+        deadline = lab.Deadline(seconds)
+        while not (found := [call for call in self.calls() if text in call]):
+            if deadline.passed():
+                raise AssertionError(f"no {text} after {seconds} s: {self.calls()}")
+            time.sleep(0.05)
+        return found[0]
+
     def log(self):
-        return (self.place.folder / "guest.log").read_text()
+        log = self.place.folder / "guest.log"
+        return log.read_text() if log.exists() else ""
+
+    def started(self):
+        return self.log().count("started version=")
+
+    def await_start(self, seconds=60):
+        deadline = lab.Deadline(seconds)
+        while self.started() == self.started_before:
+            if deadline.passed():
+                raise AssertionError(f"not started after {seconds} s: {self.log()}")
+            time.sleep(0.05)
 
     def end(self):
         self.process.kill()

@@ -10,6 +10,10 @@
 ///     writer "SqlServerWriter" DoSnapshotSet=9,0x800423f4     a writer; its status after a call
 ///     call DoSnapshotSet async=0x80042314                     how an asynchronous call ends
 ///     call StartSnapshotSet result=0x80042316 times=2         how a call ends, the first times
+///     call again result=1 times=1                             the provider is called out of order
+///
+/// Out of order are: other-set (CommitSnapshots of a set that was never begun), again (twice),
+/// unprepared (no BeginPrepareSnapshot), aborted (AbortSnapshots before it).
 ///
 /// Without a script there are three writers and everything succeeds.
 namespace stillpoint::vss_double {

@@ -32,6 +32,12 @@ T* query(IUnknown* object, REFIID id) {
     return SUCCEEDED(object->QueryInterface(id, &out)) ? static_cast<T*>(out) : nullptr;
 }
 
+/// Never that of an earlier backup: who still speaks of that one is late.
+VSS_ID next_set() {
+    static std::atomic<unsigned long> sets{0x53c0ffee};
+    return {++sets, 3, 3, {3, 3, 3, 3, 3, 3, 3, 3}};
+}
+
 class Backup final : public Counted<DefaultIVssBackupComponents> {
 public:
     enum class Step { made, initialized, started, prepared, taken, failed, ended };
@@ -56,7 +62,10 @@ public:
         return ready("SetContext", Step::initialized);
     }
     HRESULT STDMETHODCALLTYPE GatherWriterMetadata(IVssAsync** out) override {
-        return async("GatherWriterMetadata", out, [] { return VSS_S_ASYNC_FINISHED; });
+        return async("GatherWriterMetadata", out, [this] {
+            after_ = "GatherWriterMetadata";
+            return VSS_S_ASYNC_FINISHED;
+        });
     }
     HRESULT STDMETHODCALLTYPE GetWriterMetadataCount(UINT* count) override {
         *count = static_cast<UINT>(script().writers().size());
@@ -80,6 +89,7 @@ public:
     }
     HRESULT STDMETHODCALLTYPE StartSnapshotSet(VSS_ID* set) override {
         *set = set_;
+        unprepared_ = departs("unprepared");
         return go("StartSnapshotSet", Step::initialized, Step::started);
     }
     HRESULT STDMETHODCALLTYPE AddToSnapshotSet(VSS_PWSZ volume, VSS_ID provider,
@@ -152,10 +162,14 @@ private:
     }
     HRESULT take();
     HRESULT commit(IVssProviderCreateSnapshotSet& snapshots);
+    static HRESULT hold(IVssProviderCreateSnapshotSet& snapshots, const VSS_ID& set);
+    /// Whether the script wants the provider to be called out of order in this way, now.
+    static bool departs(const char* way) { return script().play(way).result != 0; }
 
-    const VSS_ID set_{0x53c0ffee, 3, 3, {3, 3, 3, 3, 3, 3, 3, 3}};
+    const VSS_ID set_ = next_set();
     Step step_ = Step::made;
     std::string after_;
+    bool unprepared_ = false;
     std::set<unsigned long> disabled_;
     IVssSoftwareSnapshotProvider* provider_ = nullptr;
 };
@@ -181,6 +195,7 @@ HRESULT Backup::AddToSnapshotSet(VSS_PWSZ volume, VSS_ID provider, VSS_ID* snaps
     provider_->IsVolumeSupported(volume, &supported);
     if (!supported) return VSS_E_VOLUME_NOT_SUPPORTED_BY_PROVIDER;
     *snapshot = set_;
+    if (unprepared_) return S_OK;
     return provider_->BeginPrepareSnapshot(set_, *snapshot, volume, 0);
 }
 
@@ -201,15 +216,24 @@ HRESULT Backup::commit(IVssProviderCreateSnapshotSet& snapshots) {
         snapshots.AbortSnapshots(set_);
         return VSS_E_PROVIDER_VETO;
     }
-    const ULONGLONG start = ::GetTickCount64();
-    const HRESULT committed = snapshots.CommitSnapshots(set_);
-    script().note("CommitSnapshots " + hex(committed) +
-                  " held_ms=" + std::to_string(::GetTickCount64() - start));
+    if (departs("aborted")) snapshots.AbortSnapshots(set_);
+    VSS_ID set = set_;
+    if (departs("other-set")) set = next_set();
+    HRESULT committed = hold(snapshots, set);
+    if (departs("again")) committed = hold(snapshots, set);
     if (SUCCEEDED(committed)) {
         snapshots.PostCommitSnapshots(set_, 1);
     } else {
         snapshots.AbortSnapshots(set_);
     }
+    return committed;
+}
+
+HRESULT Backup::hold(IVssProviderCreateSnapshotSet& snapshots, const VSS_ID& set) {
+    const ULONGLONG start = ::GetTickCount64();
+    const HRESULT committed = snapshots.CommitSnapshots(set);
+    script().note("CommitSnapshots " + hex(committed) +
+                  " held_ms=" + std::to_string(::GetTickCount64() - start));
     return committed;
 }
 
