@@ -46,6 +46,14 @@ Bytes good_session() {
     return out;
 }
 
+/// What frozen_frame_fuzz.cpp reads.
+Bytes frozen_frame(const Frozen& message) {
+    Bytes out;
+    ByteWriter{out}.u64(0x0123456789abcdef).u64(1ull << 40).u64(1ull << 41).u32(7);
+    ByteWriter{out}.raw(encode_message(message));
+    return out;
+}
+
 void write_messages(const std::filesystem::path& folder) {
     Bytes stream{std::byte{16}};  // the first byte of frame's input is the size of the pieces
     for (const Message& message : test::sample_messages()) {
@@ -54,6 +62,10 @@ void write_messages(const std::filesystem::path& folder) {
         write(folder / "cbor" / name, encode_message(message));
         write(folder / "json" / name, as_bytes(message_to_json(message)));
         append(stream, message);
+        if (const auto* frozen = std::get_if<Frozen>(&message)) {
+            write(folder / "frozen_frame" / "sample", frozen_frame(*frozen));
+            write(folder / "frozen_frame" / "bare", frozen_frame({"", 0, 0, {}}));
+        }
     }
     write(folder / "frame" / "all-kinds", stream);
 }

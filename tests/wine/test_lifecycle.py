@@ -4,6 +4,8 @@ or calls out of order. End to end as test_backup.py.
 
     test_lifecycle.py [Lifecycle]
 """
+import time
+
 import windows_case
 from windows_guest import lab
 
@@ -69,9 +71,17 @@ class Lifecycle(windows_case.WindowsCase):
         self.relay.at["Thaw"] = late.append
         self.assert_level("application", self.backup(), guest)
         # Between the second Frozen and its snapshot: the first backup's Thaw once more.
-        self.relay.at["Frozen"] = lambda _: self.relay.say(late[0])
+        ended_before = []
+
+        def own_thaw(_):
+            deadline = lab.Deadline(1)  # a hold that has ended shows by then
+            while not deadline.passed() and len(self.holds(guest)) == 1:
+                time.sleep(0.02)
+            ended_before.append(len(self.holds(guest)))
+
+        self.relay.at = {"Frozen": lambda _: self.relay.say(late[0]), "Thaw": own_thaw}
         point = self.backup()
-        self.assertEqual(len(late), 1)
+        self.assertEqual(ended_before, [1], guest.calls())
         self.assert_level("application", point, guest)
         self.assertEqual([how for how, _ in self.holds(guest)], ["0x00000000"] * 2)
 

@@ -3,6 +3,7 @@ the double of vssapi.dll its VSS.
 
 The host's plugin speaks to a unix socket, as QEMU would offer it; a relay carries the bytes.
 """
+import fcntl
 import os
 import pathlib
 import pty
@@ -11,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 import tty
@@ -102,8 +104,12 @@ class Relay:
         return True
 
     def say(self, data):
-        """Tells the guest something in between."""
+        """Tells the guest something in between. @return when it has read it"""
         os.write(self.master, data)
+        deadline = lab.Deadline(20)
+        while any(fcntl.ioctl(self.slave, termios.FIONREAD, bytes(4))):
+            if deadline.passed():
+                raise AssertionError("the guest does not read")
 
     def pass_on(self, data, write):
         """@return False: the connection ends here"""
