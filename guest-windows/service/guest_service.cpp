@@ -107,10 +107,10 @@ Status serve(const ServiceOptions& options, const GuestLog::Write& log,
     port.take = [&](InboxItem item) { inbox.post(std::move(item)); };
     HostPort line{std::move(port)};
     GuestLog agent_log{log};
-    Agent agent{
-        AgentRules{},
-        {line, inbox, wake, gate, worker, hooks.worker(), agent_log, os::list_volumes,
-         os::flush_volume, list_changes, os::windows_release(), [&] { return configure(options); }}};
+    Agent agent{AgentRules{},
+                {line, inbox, wake, gate, worker, hooks.worker(), agent_log, os::list_volumes,
+                 os::flush_volume, list_changes, os::windows_release(),
+                 [&] { return configure(options); }}};
     log(Severity::info, "started version=" STILLPOINT_VERSION);
     std::thread serving{[&] { agent.run(); }};
     wait_for_stop();

@@ -55,10 +55,10 @@ serialization::Message Captured::next() {
 }
 
 void AgentWorld::start() {
-    worker_ = std::make_unique<VssWorker>(VssWorker::Parts{
-        .open = vss.opener(),
-        .deliver = [this](WorkerReport report) { inbox.post(std::move(report)); },
-        .examine = [](const auto& writers) { return diagnose({}, writers); }});
+    worker_ = std::make_unique<VssWorker>(
+        VssWorker::Parts{.open = vss.opener(),
+                         .deliver = [this](WorkerReport report) { inbox.post(std::move(report)); },
+                         .examine = [](const auto& writers) { return diagnose({}, writers); }});
     hook_worker_ = std::make_unique<HookWorker>(HookWorker::Parts{
         hooks, hooks, "this boot", [this](const GuestConfig&) { return hooks.configured(); },
         [this](HookReport report) { inbox.post(std::move(report)); },
