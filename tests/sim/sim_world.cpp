@@ -205,9 +205,11 @@ RunRecord World::back_up(const BackupWish& wish) {
         run.torn = store.torn();
         if (!run.torn.empty()) vault.torn.insert(run.torn);
     }
-    // Once the power is gone at the store, every thread meets it: who reports first is chance.
-    const auto said = [](const std::string& id) {
-        return id == "sim.fault" || id == "fake.fault" ? "fault on request" : id;
+    // Where the store has failed every thread meets it: whether the first to report has found
+    // damage or a dead store is chance.
+    const auto said = [&run](const std::string& id) {
+        const bool damage = run.store_fault && id.ends_with("_damaged");
+        return damage || id == "sim.fault" || id == "fake.fault" ? "fault on request" : id;
     };
     trace_.add(run.report ? "  done, level " + std::string(name_of(run.report->level))
                           : "  failed: " + said(run.report.error().id));
