@@ -96,19 +96,22 @@ Result<Counted> parse_counted(const std::string& text, std::uint64_t max) {
     return counted;
 }
 
+/// A number and nothing behind it.
+Result<std::uint64_t> parse_plain(const std::string& text, std::uint64_t max) {
+    SP_ASSIGN(const Counted counted, parse_counted(text, max));
+    if (counted.unit.empty()) return counted.number;
+    return fail(Errc::invalid, "config.number", "not a plain number");
+}
+
 constexpr std::uint64_t guest_retries_max = 10;
 
 Status set_guest_retries(HostConfig& config, const std::string& text) {
-    SP_ASSIGN(const Counted counted, parse_counted(text, guest_retries_max));
-    if (!counted.unit.empty()) return fail(Errc::invalid, "config.number", "not a plain number");
-    config.guest_retries = counted.number;
+    SP_ASSIGN(config.guest_retries, parse_plain(text, guest_retries_max));
     return {};
 }
 
 Status set_audit_chunks(HostConfig& config, const std::string& text) {
-    SP_ASSIGN(const Counted counted, parse_counted(text, audit_chunks_max));
-    if (!counted.unit.empty()) return fail(Errc::invalid, "config.number", "not a plain number");
-    config.audit.chunks = counted.number;
+    SP_ASSIGN(config.audit.chunks, parse_plain(text, audit_chunks_max));
     return {};
 }
 
@@ -205,10 +208,8 @@ constexpr std::uint64_t kept_max = 9999;
 
 Setter kept_into(std::uint32_t serialization::RetentionRules::*member) {
     return [member](HostConfig& config, const std::string& text) -> Status {
-        SP_ASSIGN(const Counted counted, parse_counted(text, kept_max));
-        if (!counted.unit.empty())
-            return fail(Errc::invalid, "config.number", "not a plain number");
-        config.retention.*member = static_cast<std::uint32_t>(counted.number);
+        SP_ASSIGN(const std::uint64_t number, parse_plain(text, kept_max));
+        config.retention.*member = static_cast<std::uint32_t>(number);
         return {};
     };
 }

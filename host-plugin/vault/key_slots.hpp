@@ -9,10 +9,6 @@
 /// All key slots of one vault: which there are, and which one a key opens.
 namespace stillpoint::vault {
 
-namespace names {
-inline constexpr const char* removals = "removals/";  // of key slots, under way
-}  // namespace names
-
 struct KeySlots {
     std::vector<std::pair<std::string, KeySlot>> ours;  // object name; at most key_slots_max
     std::vector<std::string> unreadable;                // object names

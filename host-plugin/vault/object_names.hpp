@@ -9,6 +9,7 @@ namespace stillpoint::vault::names {
 
 inline constexpr const char* config = "config";
 inline constexpr const char* keys = "keys/";
+inline constexpr const char* removals = "removals/";  // of key slots, under way
 inline constexpr const char* packs = "packs/";
 inline constexpr const char* index = "index/";
 inline constexpr const char* points = "points/";
