@@ -3,276 +3,13 @@
 #include <tinyxml2.h>
 #include <unistd.h>
 
-#include <array>
-#include <charconv>
 #include <cstdlib>
 #include <cstring>
-#include <functional>
 
-#include "policy/retention.hpp"
-#include "vault/s3/retention.hpp"
+#include "abi/config_keys.hpp"
 
 namespace stillpoint::abi {
 namespace {
-
-using Setter = std::function<Status(HostConfig&, const std::string&)>;
-
-struct Key {
-    const char* element;
-    const char* attribute;
-    const char* accepted;  // for people
-    Setter set;
-};
-
-Setter path_into(env::Path HostConfig::*member) {
-    return [member](HostConfig& config, const std::string& text) -> Status {
-        if (!text.starts_with('/'))
-            return fail(Errc::invalid, "config.path", "not an absolute path");
-        config.*member = text;
-        return {};
-    };
-}
-
-Setter s3_text(std::string vault::S3Config::*member) {
-    return [member](HostConfig& config, const std::string& text) -> Status {
-        if (text.empty()) return fail(Errc::invalid, "config.text", "empty");
-        config.s3.*member = text;
-        return {};
-    };
-}
-
-Setter s3_path(std::string vault::S3Config::*member) {
-    return [set = s3_text(member)](HostConfig& config, const std::string& text) -> Status {
-        if (text.starts_with('/')) return set(config, text);
-        return fail(Errc::invalid, "config.path", "not an absolute path");
-    };
-}
-
-Status set_s3_addressing(HostConfig& config, const std::string& text) {
-    if (text != "path" && text != "virtual") return fail(Errc::invalid, "config.text", "neither");
-    config.s3.addressing = text;
-    return {};
-}
-
-constexpr std::uint64_t scratch_budget_min = 32u << 20;  // twice the least room for one disk
-constexpr std::uint64_t cache_bytes_min = 8u << 20;      // a few maps and segments
-constexpr std::uint64_t bandwidth_min = 64u << 10;       // slower, and a backup never ends
-constexpr std::uint64_t read_ahead_min = 256u << 10;     // one request
-constexpr std::uint64_t read_ahead_max = 256u << 20;
-constexpr env::Nanoseconds write_latency_min = std::chrono::milliseconds{10};
-constexpr env::Nanoseconds write_latency_most = std::chrono::seconds{60};
-
-struct DurationRange {
-    env::Nanoseconds min, max;
-};
-
-Setter duration_into(env::Nanoseconds HostConfig::*member, DurationRange range) {
-    return [member, range](HostConfig& config, const std::string& text) -> Status {
-        SP_ASSIGN(const env::Nanoseconds value, parse_duration(text));
-        if (value < range.min || value > range.max) {
-            return fail(Errc::invalid, "config.duration", "out of range");
-        }
-        config.*member = value;
-        return {};
-    };
-}
-
-constexpr std::uint64_t audit_chunks_max = 65536;
-constexpr std::uint64_t compare_days_max = 3650, compare_increments_max = 10000;
-
-struct Counted {
-    std::uint64_t number = 0;
-    std::string unit;  // what follows it
-};
-
-Result<Counted> parse_counted(const std::string& text, std::uint64_t max) {
-    Counted counted;
-    const char* const last = text.data() + text.size();
-    const auto [end, error] = std::from_chars(text.data(), last, counted.number);
-    if (error != std::errc{} || counted.number > max) {
-        return fail(Errc::invalid, "config.number", "`" + text + "` is no number in range");
-    }
-    counted.unit = std::string(end, last);
-    return counted;
-}
-
-/// A number and nothing behind it.
-Result<std::uint64_t> parse_plain(const std::string& text, std::uint64_t max) {
-    SP_ASSIGN(const Counted counted, parse_counted(text, max));
-    if (counted.unit.empty()) return counted.number;
-    return fail(Errc::invalid, "config.number", "not a plain number");
-}
-
-constexpr std::uint64_t guest_retries_max = 10;
-
-Status set_guest_retries(HostConfig& config, const std::string& text) {
-    SP_ASSIGN(config.guest_retries, parse_plain(text, guest_retries_max));
-    return {};
-}
-
-Status set_audit_chunks(HostConfig& config, const std::string& text) {
-    SP_ASSIGN(config.audit.chunks, parse_plain(text, audit_chunks_max));
-    return {};
-}
-
-Status set_compare_every(HostConfig& config, const std::string& text) {
-    route::ComparePolicy policy{.age = std::chrono::days{0}, .increments = 0};
-    if (text != "never") {
-        SP_ASSIGN(const Counted counted, parse_counted(text, compare_increments_max));
-        const bool days = counted.unit == "d" && counted.number <= compare_days_max;
-        if (counted.number == 0 || (!days && !counted.unit.empty())) {
-            return fail(Errc::invalid, "config.number", "neither days nor a number of increments");
-        }
-        if (days) policy.age = std::chrono::days{counted.number};
-        if (!days) policy.increments = counted.number;
-    }
-    config.compare = policy;
-    return {};
-}
-
-Status set_s3_lock(HostConfig& config, const std::string& text) {
-    SP_ASSIGN(const Counted counted, parse_counted(text, vault::s3::lock_days_max));
-    if (counted.unit != "d" || counted.number == 0) {
-        return fail(Errc::invalid, "config.number", "not a number of days");
-    }
-    config.s3.lock_days = static_cast<unsigned>(counted.number);
-    return {};
-}
-
-Status set_s3_lock_mode(HostConfig& config, const std::string& text) {
-    const bool compliance = text == "compliance";
-    if (!compliance && text != "governance") {
-        return fail(Errc::invalid, "config.text", "neither governance nor compliance");
-    }
-    config.s3.lock_mode = compliance ? vault::LockMode::compliance : vault::LockMode::governance;
-    return {};
-}
-
-Status out_of_range() {
-    return fail(Errc::invalid, "config.size", "out of range");
-}
-
-Status set_cache_size(HostConfig& config, const std::string& text) {
-    config.cache_bytes = 0;
-    if (text == "none") return {};
-    SP_ASSIGN(const ByteCount size, parse_size(text));
-    if (size.raw() < cache_bytes_min) return out_of_range();
-    config.cache_bytes = size.raw();
-    return {};
-}
-
-Status set_scratch_budget(HostConfig& config, const std::string& text) {
-    SP_ASSIGN(const ByteCount size, parse_size(text));
-    if (size.raw() < scratch_budget_min) return out_of_range();
-    config.scratch_budget = size;
-    return {};
-}
-
-Status set_bandwidth(HostConfig& config, const std::string& text) {
-    config.limits.bytes_per_second_max = 0;
-    if (text == "none") return {};
-    constexpr std::string_view per_second = "/s";
-    if (!text.ends_with(per_second)) {
-        return fail(Errc::invalid, "config.size", "not a size and /s");
-    }
-    SP_ASSIGN(const ByteCount size, parse_size(text.substr(0, text.size() - per_second.size())));
-    if (size.raw() < bandwidth_min) return out_of_range();
-    config.limits.bytes_per_second_max = size.raw();
-    return {};
-}
-
-Status set_read_ahead(HostConfig& config, const std::string& text) {
-    SP_ASSIGN(const ByteCount size, parse_size(text));
-    if (size.raw() < read_ahead_min || size.raw() > read_ahead_max) return out_of_range();
-    config.limits.read_ahead = size;
-    return {};
-}
-
-Status set_write_latency(HostConfig& config, const std::string& text) {
-    config.limits.write_latency_max = env::Nanoseconds{};
-    if (text == "none") return {};
-    SP_ASSIGN(const env::Nanoseconds latency, parse_duration(text));
-    if (latency < write_latency_min || latency > write_latency_most) return out_of_range();
-    config.limits.write_latency_max = latency;
-    return {};
-}
-
-Status set_data_deltas(HostConfig& config, const std::string& value) {
-    if (value != "local" && value != "never") return fail(Errc::invalid, "config.text", "neither");
-    config.data_deltas =
-        value == "local" ? vault::DataDeltas::local_stores : vault::DataDeltas::never;
-    return {};
-}
-
-constexpr std::uint64_t kept_max = 9999;
-
-Setter kept_into(std::uint32_t serialization::RetentionRules::*member) {
-    return [member](HostConfig& config, const std::string& text) -> Status {
-        SP_ASSIGN(const std::uint64_t number, parse_plain(text, kept_max));
-        config.retention.*member = static_cast<std::uint32_t>(number);
-        return {};
-    };
-}
-
-Setter rule_into(std::string serialization::RetentionRules::*member) {
-    return [member](HostConfig& config, const std::string& text) -> Status {
-        if (text.empty()) return fail(Errc::invalid, "config.text", "empty");
-        config.retention.*member = text;
-        return policy::check_rules(config.retention);
-    };
-}
-
-const std::vector<Key>& known_keys() {
-    using namespace std::chrono_literals;
-    using Rules = serialization::RetentionRules;
-    static const std::vector<Key> keys{
-        {"state", "dir", "an absolute path", path_into(&HostConfig::state_folder)},
-        {"run", "dir", "an absolute path", path_into(&HostConfig::run_folder)},
-        {"scratch", "dir", "an absolute path", path_into(&HostConfig::scratch_folder)},
-        {"scratch", "budget", "a size from 32MiB on, for example 20GiB", set_scratch_budget},
-        {"vault", "stall", "5s to 24h", duration_into(&HostConfig::store_stall, {5s, 24h})},
-        {"vault", "deltas", "local or never", set_data_deltas},
-        {"s3", "endpoint", "a URL, for example https://s3.example.org",
-         s3_text(&vault::S3Config::endpoint)},
-        {"s3", "region", "a region's name", s3_text(&vault::S3Config::region)},
-        {"s3", "addressing", "path or virtual", set_s3_addressing},
-        {"s3", "ca", "an absolute path", s3_path(&vault::S3Config::ca_file)},
-        {"s3", "credentials", "an absolute path", s3_path(&vault::S3Config::credentials_file)},
-        {"s3", "credentials-command", "a command", s3_text(&vault::S3Config::credentials_command)},
-        {"s3", "lock", "1d to 36500d", set_s3_lock},
-        {"s3", "lock-mode", "governance or compliance", set_s3_lock_mode},
-        {"cache", "dir", "an absolute path", path_into(&HostConfig::cache_folder)},
-        {"cache", "size", "a size from 8MiB on, for example 256MiB, or none", set_cache_size},
-        {"limits", "bandwidth", "a size from 64KiB on and /s, for example 100MiB/s, or none",
-         set_bandwidth},
-        {"limits", "read-ahead", "256KiB to 256MiB", set_read_ahead},
-        {"limits", "write-latency", "10ms to 60s, or none", set_write_latency},
-        {"keeper", "path", "an absolute path", path_into(&HostConfig::keeper)},
-        {"guest", "freeze-budget", "1s to 30s",
-         duration_into(&HostConfig::freeze_budget, {1s, 30s})},
-        {"guest", "hooks-budget", "1s to 60min",
-         duration_into(&HostConfig::hooks_budget, {1s, 1h})},
-        {"guest", "greet-budget", "100ms to 60s",
-         duration_into(&HostConfig::greet_budget, {100ms, 60s})},
-        {"guest", "retries", "0 to 10", set_guest_retries},
-        {"guest", "retry-pause", "1s to 24h",
-         duration_into(&HostConfig::guest_retry_pause, {1s, 24h})},
-        {"audit", "chunks", "0 to 65536", set_audit_chunks},
-        {"audit", "compare-every", "1d to 3650d, 1 to 10000 (increments), or never",
-         set_compare_every},
-        {"retention", "last", "0 to 9999", kept_into(&Rules::last)},
-        {"retention", "hourly", "0 to 9999", kept_into(&Rules::hourly)},
-        {"retention", "daily", "0 to 9999", kept_into(&Rules::daily)},
-        {"retention", "weekly", "0 to 9999", kept_into(&Rules::weekly)},
-        {"retention", "monthly", "0 to 9999", kept_into(&Rules::monthly)},
-        {"retention", "yearly", "0 to 9999", kept_into(&Rules::yearly)},
-        {"retention", "within", "a number and h, d or w, for example 30d",
-         rule_into(&Rules::within)},
-        {"retention", "zone", "a time zone that this host knows, for example Europe/Berlin",
-         rule_into(&Rules::zone)},
-    };
-    return keys;
-}
 
 tl::unexpected<Error> wrong(const std::string& name, int line, const std::string& what) {
     return fail(Errc::invalid, "config.invalid", name + ":" + std::to_string(line) + ": " + what,
@@ -281,7 +18,7 @@ tl::unexpected<Error> wrong(const std::string& name, int line, const std::string
 
 std::string known_elements() {
     std::string list = "<vm name>";
-    for (const Key& key : known_keys()) {
+    for (const ConfigKey& key : known_keys()) {
         const std::string item = std::string("<") + key.element + " " + key.attribute + ">";
         list += ", " + item;
     }
@@ -290,7 +27,7 @@ std::string known_elements() {
 
 Status read_attribute(HostConfig& config, const tinyxml2::XMLElement& element,
                       const tinyxml2::XMLAttribute& attribute, const std::string& name) {
-    for (const Key& key : known_keys()) {
+    for (const ConfigKey& key : known_keys()) {
         if (std::strcmp(key.element, element.Name()) != 0 ||
             std::strcmp(key.attribute, attribute.Name()) != 0) {
             continue;
@@ -341,6 +78,15 @@ Status read_vm(HostConfig& config, const tinyxml2::XMLElement& element, const st
     return wrong(name, element.GetLineNum(), std::string("<vm name=\"") + vm + "\"> comes twice");
 }
 
+/// What a map keyed by name or uuid has of a VM; a name counts first.
+template <class T>
+const T* own_of(const std::map<std::string, T>& vms, const std::string& name,
+                const std::string& uuid) {
+    auto own = vms.find(name);
+    if (own == vms.end() && !uuid.empty()) own = vms.find(uuid);
+    return own == vms.end() ? nullptr : &own->second;
+}
+
 }  // namespace
 
 std::optional<vault::DiskCache::Limits> HostConfig::cache_limits() const {
@@ -359,21 +105,18 @@ std::optional<vault::DiskCache::Limits> HostConfig::cache_limits() const {
 
 ReadLimits HostConfig::limits_of(const std::string& name, const std::string& uuid) const {
     ReadLimits found = limits;
-    auto own = vms.find(name);
-    if (own == vms.end() && !uuid.empty()) own = vms.find(uuid);
-    if (own == vms.end()) return found;
-    const ReadLimits& vm = own->second;
-    if (vm.bytes_per_second_max) found.bytes_per_second_max = vm.bytes_per_second_max;
-    if (vm.read_ahead) found.read_ahead = vm.read_ahead;
-    if (vm.write_latency_max) found.write_latency_max = vm.write_latency_max;
+    const ReadLimits* own = own_of(vms, name, uuid);
+    if (own == nullptr) return found;
+    if (own->bytes_per_second_max) found.bytes_per_second_max = own->bytes_per_second_max;
+    if (own->read_ahead) found.read_ahead = own->read_ahead;
+    if (own->write_latency_max) found.write_latency_max = own->write_latency_max;
     return found;
 }
 
 const serialization::RetentionRules& HostConfig::retention_of(const std::string& name,
                                                               const std::string& uuid) const {
-    auto own = vm_retention.find(name);
-    if (own == vm_retention.end() && !uuid.empty()) own = vm_retention.find(uuid);
-    return own == vm_retention.end() ? retention : own->second;
+    const serialization::RetentionRules* own = own_of(vm_retention, name, uuid);
+    return own == nullptr ? retention : *own;
 }
 
 Result<HostConfig> parse_host_config(const std::string& xml, const std::string& name) {
@@ -395,46 +138,6 @@ Result<HostConfig> parse_host_config(const std::string& xml, const std::string& 
         SP_TRY(is_vm ? read_vm(config, *element, name) : read_element(config, *element, name));
     }
     return config;
-}
-
-Result<ByteCount> parse_size(const std::string& text) {
-    struct Unit {
-        const char* suffix;
-        unsigned shift;
-    };
-    static constexpr std::array<Unit, 4> units{
-        {{"KiB", 10}, {"MiB", 20}, {"GiB", 30}, {"TiB", 40}}};
-    std::uint64_t number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    for (const Unit& unit : units) {
-        if (error == std::errc{} && number <= 1'000'000 &&
-            std::string(end, text.data() + text.size()) == unit.suffix) {
-            return ByteCount{number << unit.shift};
-        }
-    }
-    return fail(Errc::invalid, "config.size", "`" + text + "` is no size",
-                "write a number and KiB, MiB, GiB or TiB, for example 20GiB");
-}
-
-Result<env::Nanoseconds> parse_duration(const std::string& text) {
-    struct Unit {
-        const char* suffix;
-        std::int64_t ns;
-    };
-    static constexpr std::array<Unit, 4> units{{{"ms", 1'000'000},
-                                                {"s", 1'000'000'000},
-                                                {"min", 60'000'000'000},
-                                                {"h", 3'600'000'000'000}}};
-    std::int64_t number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    for (const Unit& unit : units) {
-        if (error == std::errc{} && number >= 0 && number <= 1'000'000 &&
-            std::string(end, text.data() + text.size()) == unit.suffix) {
-            return env::Nanoseconds{number * unit.ns};
-        }
-    }
-    return fail(Errc::invalid, "config.duration", "`" + text + "` is no duration",
-                "write a number and ms, s, min or h, for example 5s");
 }
 
 }  // namespace stillpoint::abi

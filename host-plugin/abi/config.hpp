@@ -63,10 +63,4 @@ struct HostConfig {
 /// @errors invalid, id "config.invalid": with name, line and the accepted values
 [[nodiscard]] Result<HostConfig> parse_host_config(const std::string& xml, const std::string& name);
 
-/// "500ms", "5s", "2min" → nanoseconds. @errors invalid
-[[nodiscard]] Result<env::Nanoseconds> parse_duration(const std::string& text);
-
-/// "512KiB", "8MiB", "20GiB", "1TiB" → bytes. @errors invalid
-[[nodiscard]] Result<ByteCount> parse_size(const std::string& text);
-
 }  // namespace stillpoint::abi
