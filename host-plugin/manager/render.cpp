@@ -163,22 +163,7 @@ void render_guest(std::ostream& out, const s::Value& document) {
 
 void render_diagnosis(std::ostream& out, const s::Value& document) {
     const auto found = s::from_value<s::Diagnosis>(document, "diagnosis");
-    if (!found) return;
-    for (const s::MountCheck& mount : found->mounts) {
-        out << mount.name << " (" << mount.type << ")";
-        if (mount.froze) {
-            out << "  sync " << fixed(static_cast<double>(mount.sync_ns) / 1e6, 1) << " ms, freeze "
-                << fixed(static_cast<double>(mount.freeze_ns) / 1e6, 1) << " ms, thaw "
-                << fixed(static_cast<double>(mount.thaw_ns) / 1e6, 1) << " ms";
-        }
-        out << (mount.note.empty() ? "" : "  " + mount.note) << "\n";
-    }
-    for (const s::Finding& finding : found->findings) {
-        out << finding.severity << ": " << finding.object << (finding.object.empty() ? "" : ": ")
-            << finding.text << " [" << finding.id << "]\n";
-        if (!finding.remedy.empty()) out << "  -> " << finding.remedy << "\n";
-    }
-    if (document.boolean_or("ok", false)) out << "nothing to repair\n";
+    if (found) out << s::diagnosis_text(*found);
 }
 
 void render_forgotten(std::ostream& out, const s::Value& document) {

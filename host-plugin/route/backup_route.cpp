@@ -232,8 +232,8 @@ private:
         for (std::size_t i = 0; i < transfers.size(); ++i) {
             const DiskDecision& decision = decisions_.disks[i];
             point_.disks.push_back(transfers[i].root);
-            if (document_.parent < decision.parent_point) document_.parent = decision.parent_point;
             document_.disks.push_back(describe_disk(decision, transfers[i], document_.time_ns));
+            document_.parent = std::max(document_.parent, document_.disks.back().parent);
             for (auto& alert : judge_audit(decision, transfers[i])) {
                 log(Severity::warning, alert.text);
                 document_.warnings.push_back(std::move(alert));

@@ -69,7 +69,9 @@ Status refuse_existing(const std::vector<vault::DiskRoot>& disks, const RestoreR
     const char* suffix = plan.format == restore::Format::raw ? ".raw" : ".qcow2";
     for (const vault::DiskRoot& disk : disks) {
         const env::Path file = plan.to / (disk.disk + suffix);
-        if (std::filesystem::exists(file)) {
+        // A link counts, also one that leads nowhere: O_EXCL would refuse it later.
+        std::error_code unreadable;
+        if (std::filesystem::exists(std::filesystem::symlink_status(file, unreadable))) {
             return fail(Errc::busy, "restore.exists",
                         file.string() + " exists; nothing was written",
                         "choose an empty folder with --to");
