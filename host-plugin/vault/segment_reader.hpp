@@ -38,6 +38,8 @@ public:
 
     [[nodiscard]] std::uint64_t entries() const { return pages_.shape().entries; }
     [[nodiscard]] const std::string& name() const { return pages_.name(); }
+    /// False: the key is certainly not here. Reads nothing.
+    [[nodiscard]] bool may_hold(const IndexKey& key) const;
     [[nodiscard]] bool has_filter() const { return filter_ready_.load() != nullptr; }
 
 private:
@@ -48,8 +50,6 @@ private:
     };
     SegmentReader(SegmentPages pages, std::shared_ptr<IndexMemory> memory);
     Status read_bounds();
-    /// False: the key is certainly not here.
-    [[nodiscard]] bool may_hold(const IndexKey& key) const;
     [[nodiscard]] Result<Page> page(std::uint64_t number) const;
     [[nodiscard]] Result<std::uint32_t> fan(std::uint64_t prefix) const;
     [[nodiscard]] Result<Range> range_of(const IndexKey& key) const;

@@ -100,17 +100,48 @@ Status VaultIndex::add_own(const std::string& name, const Segment& segment) {
     return {};
 }
 
-IndexAnswer VaultIndex::find_stored(const chunk::ChunkId& id) const {
+void VaultIndex::ask(const Readers& segments, std::size_t at, const IndexKey& key,
+                     IndexAnswer& answer) const {
+    const std::size_t before = answer.hits.size();
+    const Status asked = segments[at]->find(key, answer.hits);
+    if (!asked && !answer.trouble) answer.trouble = asked.error();
+    if (answer.hits.size() > before) near_ = at;
+}
+
+void VaultIndex::mark_condemned(std::vector<IndexHit>& hits) const {
+    for (IndexHit& hit : hits) hit.condemned = held_.is_condemned(hit.pack);
+    std::stable_partition(hits.begin(), hits.end(),
+                          [](const IndexHit& hit) { return !hit.condemned; });
+}
+
+std::vector<IndexHit> VaultIndex::find_near(const chunk::ChunkId& id) const {
+    IndexAnswer answer;
+    const auto segments = readers();
+    const std::size_t near = near_;
+    if (near < segments->size()) ask(*segments, near, index_key(id), answer);
+    mark_condemned(answer.hits);
+    return std::move(answer.hits);
+}
+
+IndexAnswer VaultIndex::find_stored(const chunk::ChunkId& id, std::size_t unsure_max) const {
     IndexAnswer answer;
     const IndexKey key = index_key(id);
     const auto segments = readers();
-    for (const auto& segment : *segments) {
-        const Status asked = segment->find(key, answer.hits);
-        if (!asked && !answer.trouble) answer.trouble = asked.error();
+    std::vector<std::size_t> unsure;
+    for (std::size_t at = 0; at < segments->size(); ++at) {
+        const SegmentReader& segment = *(*segments)[at];
+        if (segment.has_filter()) {
+            ask(*segments, at, key, answer);
+        } else if (segment.may_hold(key)) {
+            unsure.push_back(at);
+        }
     }
-    for (IndexHit& hit : answer.hits) hit.condemned = held_.is_condemned(hit.pack);
-    std::stable_partition(answer.hits.begin(), answer.hits.end(),
-                          [](const IndexHit& hit) { return !hit.condemned; });
+    const std::size_t asked = std::min(unsure.size(), unsure_max);
+    const std::size_t first = asked < unsure.size() ? turn_++ * asked : 0;
+    for (std::size_t i = 0; i < asked; ++i) {
+        ask(*segments, unsure[(first + i) % unsure.size()], key, answer);
+    }
+    mark_condemned(answer.hits);
     return answer;
 }
 

@@ -1,4 +1,6 @@
 #pragma once
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -43,8 +45,14 @@ public:
     [[nodiscard]] std::vector<IndexHit> find_held(const chunk::ChunkId& id) const {
         return held_.find(id);
     }
+    /// What the segment in the store says that was the last to have a chunk: those of one disk lie
+    /// mostly together, so that it spares asking all. Nothing where it cannot be asked.
+    [[nodiscard]] std::vector<IndexHit> find_near(const chunk::ChunkId& id) const;
     /// What the segments in the store say.
-    [[nodiscard]] IndexAnswer find_stored(const chunk::ChunkId& id) const;
+    /// @param unsure_max of segments in which a page must be read to know whether they have the
+    ///        chunk at most this many are asked, each time others: then no hit proves nothing
+    [[nodiscard]] IndexAnswer find_stored(const chunk::ChunkId& id,
+                                          std::size_t unsure_max = SIZE_MAX) const;
     /// Entries of all segments, copies counted.
     [[nodiscard]] std::uint64_t entries() const;
     /// Names of all packs, sorted: 32 bytes each, about 1 MiB for 1 TiB in full packs.
@@ -59,6 +67,10 @@ private:
                std::shared_ptr<const Readers> known);
     [[nodiscard]] std::shared_ptr<const Readers> readers() const;
     void add_reader(std::shared_ptr<SegmentReader> reader);
+    void ask(const Readers& segments, std::size_t at, const IndexKey& key,
+             IndexAnswer& answer) const;
+    /// Puts those of packs not condemned first.
+    void mark_condemned(std::vector<IndexHit>& hits) const;
     void hold(const Segment& segment);
     [[nodiscard]] bool has_room(std::uint64_t bytes) const;
 
@@ -69,6 +81,9 @@ private:
     std::uint64_t held_bytes_ = 0;
     mutable std::mutex mutex_;  // never held while a store is asked
     std::shared_ptr<const Readers> readers_ = std::make_shared<const Readers>();
+    // Among the readers; where those have changed meanwhile, a guess is lost.
+    mutable std::atomic<std::size_t> near_{0};
+    mutable std::atomic<std::size_t> turn_{0};  // counts lookups that could not ask everybody
 };
 
 }  // namespace stillpoint::vault

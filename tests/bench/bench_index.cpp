@@ -5,9 +5,10 @@
 //     bench_index measure --folder F [--million N] [--layout 0|1] [--segment N] [--lookups N]
 // Layout 0 is merged: segments of --segment entries (4194304), 32 at most, each of a range of keys.
 // Of a lookup `ns` is the wall clock's, `cpu_ns` what it took of a processor: the one to compare
-// where the machine has other work. Layout 1 is one backup's: segments of 262144 entries each. 16.8
-// million chunks are 1 TiB. Two processes, so that making the segments leaves no trace in the
-// memory of the one that is measured.
+// where the machine has other work. `hit_in_order` looks up what one backup stored one after the
+// other, `miss_writer` as a backup does, which does not ask every segment. Layout 1 is one
+// backup's: segments of 262144 entries each. 16.8 million chunks are 1 TiB. Two processes, so that
+// making the segments leaves no trace in the memory of the one that is measured.
 #include <atomic>
 #include <cstdio>
 #include <ctime>
@@ -32,6 +33,7 @@ namespace {
 const env::SystemClock real_clock;
 constexpr std::uint64_t chunks_per_pack = 500;
 constexpr std::uint64_t run_segment_entries = 1u << 18;
+constexpr std::size_t unsure_segments_max = 8;  // of a backup
 
 struct Options {
     std::string folder;
@@ -172,14 +174,13 @@ public:
         result["rss_mib_before"] = before;
         result["rss_mib_opened"] = memory_mib("VmRSS");
         // Cold: the first lookups, before filters are made.
-        for (const auto& [name, found, threads] : {std::tuple{"hit_first", true, 1u},
-                                                   {"miss_first", false, 1u},
-                                                   {"hit", true, 1u},
-                                                   {"miss", false, 1u},
-                                                   {"hit_2_threads", true, 2u},
-                                                   {"miss_2_threads", false, 2u}}) {
-            const bool first = std::string_view{name}.ends_with("first");
-            result[name] = lookups(found, threads, first ? 2'000 : options_.lookups);
+        for (const Kind& kind :
+             {Kind{"hit_first"}, Kind{"miss_first", false}, Kind{"hit"}, Kind{"miss", false},
+              Kind{"hit_2_threads", true, 2}, Kind{"miss_2_threads", false, 2},
+              Kind{"hit_in_order", true, 1, true},
+              Kind{"miss_writer", false, 1, false, unsure_segments_max}}) {
+            const bool first = std::string_view{kind.name}.ends_with("first");
+            result[kind.name] = lookups(kind, first ? 2'000 : options_.lookups);
         }
         result["rss_mib_end"] = memory_mib("VmRSS");
         result["rss_mib_peak"] = memory_mib("VmHWM");
@@ -187,6 +188,20 @@ public:
     }
 
 private:
+    struct Kind {
+        const char* name;
+        bool found = true;
+        unsigned threads = 1;
+        bool in_order = false;
+        std::size_t unsure_max = SIZE_MAX;
+    };
+
+    /// As StoredChunks looks.
+    [[nodiscard]] bool known(const chunk::ChunkId& id, const Kind& kind) const {
+        return !index_.find_held(id).empty() || !index_.find_near(id).empty() ||
+               !index_.find_stored(id, kind.unsure_max).hits.empty();
+    }
+
     Map open() {
         auto objects = store_.list(names::index).value();
         std::sort(objects.begin(), objects.end(),
@@ -206,7 +221,8 @@ private:
     }
 
     /// Nanoseconds of one lookup as a thread sees it, and what it reads.
-    Map lookups(bool found, unsigned threads, std::uint64_t count) {
+    Map lookups(const Kind& kind, std::uint64_t count) {
+        const unsigned threads = kind.threads;
         const std::uint64_t bytes = store_.bytes_read, gets = store_.gets;
         std::atomic<std::uint64_t> wrong{0};
         const double cpu = cpu_seconds();
@@ -216,13 +232,11 @@ private:
             for (unsigned thread = 0; thread < threads; ++thread) {
                 running.emplace_back([&, thread] {
                     for (std::uint64_t i = 0; i < count; ++i) {
-                        std::uint64_t number = mixed(seed_ + i * threads + thread);
-                        number = found ? number % options_.entries()
-                                       : options_.entries() + number % options_.entries();
-                        const auto id = id_of(options_, number);
-                        const bool here =
-                            !index_.find_held(id).empty() || !index_.find_stored(id).hits.empty();
-                        if (here != found) ++wrong;
+                        const std::uint64_t at = seed_ + i * threads + thread;
+                        std::uint64_t number =
+                            (kind.in_order ? at : mixed(at)) % options_.entries();
+                        if (!kind.found) number += options_.entries();
+                        if (known(id_of(options_, number), kind) != kind.found) ++wrong;
                     }
                 });
             }

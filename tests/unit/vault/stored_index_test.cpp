@@ -6,6 +6,7 @@
 #include "vault/chunk_run.hpp"
 #include "vault/gc/index_merge.hpp"
 #include "vault/sealed_object.hpp"
+#include "vault/vault_index.hpp"
 #include "vault_fixture.hpp"
 
 using namespace stillpoint;
@@ -132,6 +133,88 @@ TEST_CASE("vault/stored index: segments that gc merges are found again by who ha
     CHECK(chunks->packs().value().size() == 4);
     merge(4);
     CHECK(chunks->locate(world.id(chunk_count)).error().id == "vault.chunk_missing");
+}
+
+namespace {
+
+/// An index that gc never merged: segments of a hundred chunks each, of which only reading tells
+/// what they have.
+struct ManySegments {
+    static constexpr std::uint64_t segments = 40, each = 100;
+    test::CountingStore store;
+    TestVault vault{&store};
+    std::unique_ptr<VaultIndex> index;
+
+    ManySegments() {
+        vault.core->index_limits = nothing_held;
+        index = std::make_unique<VaultIndex>(*vault.core);
+        for (std::uint64_t at = 0; at < segments; ++at) {
+            const std::string name = new_segment_name(vault.core->random);
+            const Bytes bytes =
+                encode_segment(*vault.core, name, test::segment_of(each, at * each));
+            REQUIRE(store.put(name, bytes));
+            REQUIRE(index->load({name, ByteCount{bytes.size()}}));
+        }
+    }
+    template <class Look>
+    std::uint64_t gets_of(Look&& look) {
+        const std::uint64_t before = store.gets;
+        look();
+        return store.gets - before;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("vault/stored index: whoever must know asks all segments, a writer few of them") {
+    ManySegments world;
+    const auto stranger = test::id_of(world.segments * world.each + 1);
+    const auto all = world.gets_of([&] { CHECK(world.index->find_stored(stranger).hits.empty()); });
+    const auto few =
+        world.gets_of([&] { CHECK(world.index->find_stored(stranger, 8).hits.empty()); });
+    CHECK(all > 30);
+    CHECK(few <= 8 * 2);
+    // Others each time: after five lookups every segment was asked.
+    const auto wanted = test::id_of(37 * world.each + 3);
+    std::size_t found = 0;
+    for (int i = 0; i < 5; ++i) found += world.index->find_stored(wanted, 8).hits.size();
+    CHECK(found >= 1);
+    CHECK(found <= 2);
+}
+
+TEST_CASE("vault/stored index: neighbours of a chunk that was found cost a page, not a search") {
+    ManySegments world;
+    REQUIRE(world.index->find_stored(test::id_of(21 * world.each)).hits.size() == 1);
+    for (std::uint64_t i = 1; i < world.each; ++i) {
+        const auto gets = world.gets_of([&] {
+            const auto hits = world.index->find_near(test::id_of(21 * world.each + i));
+            REQUIRE(hits.size() == 1);
+            CHECK(hits[0].pack == test::pack_named(21 * world.each));
+            CHECK(hits[0].slot == i);
+        });
+        CHECK(gets <= 3);
+    }
+    CHECK(world.index->find_near(test::id_of(22 * world.each)).empty());
+}
+
+TEST_CASE(
+    "vault/stored index: where one lookup of many finds a chunk, a writer knows those around it") {
+    ManyChunks world;  // one segment more than its own, each with nothing of interest
+    for (std::uint64_t at = 0; at < 60; ++at) {
+        const std::string name = new_segment_name(world.vault.core->random);
+        REQUIRE(world.vault.store.put(
+            name, encode_segment(*world.vault.core, name, test::segment_of(50, 10'000 + at * 50))));
+    }
+    const auto chunks = world.vault.chunks();
+    const auto run = ChunkRun::begin(*chunks, "second").value();
+    std::size_t again = 0;
+    for (std::uint64_t i = 0; i < chunk_count; ++i) {
+        again += run->put(world.id(i), chunk_of(i), Content::data).value().known() ? 0 : 1;
+    }
+    CHECK(again < 16);
+    for (std::uint64_t i = 0; i < chunk_count; i += 7) {
+        REQUIRE(chunks->get(world.id(i), Content::data).value() == chunk_of(i));
+    }
 }
 
 TEST_CASE("vault/stored index: a whole life: backups, increments, forgetting, gc, restore, check") {
