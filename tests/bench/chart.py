@@ -51,7 +51,7 @@ class Drawing:
         self.parts, self.y = [], 16
 
     def text(self, x, words, *, kind="", anchor="start"):
-        self.parts.append(f'<text x="{x}" y="{self.y}" class="{kind}" text-anchor="{anchor}">'
+        self.parts.append(f'<text x="{x:.0f}" y="{self.y}" class="{kind}" text-anchor="{anchor}">'
                           f'{xml.sax.saxutils.escape(words)}</text>')
 
     def bar(self, length, kind):
