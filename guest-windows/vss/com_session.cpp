@@ -172,7 +172,7 @@ VssStatus ComSession::read_components(IVssExamineWriterMetadata& metadata, const
         PVSSCOMPONENTINFO info = nullptr;
         SP_VSS("GetComponentInfo", component->GetComponentInfo(&info));
         all.push_back({static_cast<int>(info->type), os::to_utf8(info->bstrLogicalPath),
-                       os::to_utf8(info->bstrComponentName)});
+                       os::to_utf8(info->bstrComponentName), info->bSelectable != 0});
         component->FreeComponentInfo(info);
     }
     for (const std::size_t i : plan_components(all)) out.push_back({instance, writer, all[i]});

@@ -18,7 +18,8 @@ std::string full_path(const WriterComponent& component) {
                                           : component.logical_path + "\\" + component.name;
 }
 
-bool is_above(const WriterComponent& above, const WriterComponent& below) {
+bool stands_for(const WriterComponent& above, const WriterComponent& below) {
+    if (!above.selectable) return false;
     const std::string path = full_path(above);
     const std::string_view where = below.logical_path;
     if (path.empty() || !same_text(where.substr(0, path.size()), path)) return false;
@@ -31,7 +32,7 @@ std::vector<std::size_t> plan_components(std::span<const WriterComponent> all) {
     std::vector<std::size_t> chosen;
     for (std::size_t i = 0; i < all.size(); ++i) {
         const bool stood_for = std::ranges::any_of(
-            all, [&](const WriterComponent& other) { return is_above(other, all[i]); });
+            all, [&](const WriterComponent& other) { return stands_for(other, all[i]); });
         if (!stood_for) chosen.push_back(i);
     }
     return chosen;

@@ -11,12 +11,15 @@ struct WriterComponent {
     int type = 0;              // VSS_COMPONENT_TYPE
     std::string logical_path;  // "Server\Instance"; may be empty
     std::string name;
+    bool selectable = true;  // for backup: it may be left out, and stands for all below it
 };
 
-/// Which components of one writer are named in the backup: all of them, each by itself or through
-/// the one above it, which then stands for it. Pure.
+/// Which components of one writer are named in the backup: all of them, each by itself or through a
+/// selectable one above it, which then stands for it. One that is not selectable stands for itself
+/// alone: what lies below it is named as well. Pure.
 /// @return indices into `all`, in its order
-/// @source Microsoft, "Working with Selectability and Logical Paths"
+/// @source Microsoft, "Working with Selectability and Logical Paths"; glossary, "explicit component
+/// inclusion"
 [[nodiscard]] std::vector<std::size_t> plan_components(std::span<const WriterComponent> all);
 
 /// Which writers take part, each by its name or its class id "{…}", in any case.

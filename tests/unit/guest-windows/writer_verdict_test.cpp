@@ -87,6 +87,18 @@ TEST_CASE("windows/components: who stands below another component is not named b
     CHECK(plan_components(all) == std::vector<std::size_t>{0, 3, 4});
 }
 
+TEST_CASE("windows/components: what cannot be selected stands for nothing below it") {
+    // The example of Microsoft's page: without ConfigFiles named, the writer would not back it up.
+    const std::vector<WriterComponent> all{{2, "", "Executables", false},
+                                           {2, "Executables", "ConfigFiles", false},
+                                           {2, "Executables", "Plugins", true},
+                                           {2, "Executables\\Plugins", "Cache", false},
+                                           {2, "", "Set1", true},
+                                           {2, "Set1", "Jan", false},
+                                           {2, "Set1\\Jan", "Old", true}};
+    CHECK(plan_components(all) == std::vector<std::size_t>{0, 1, 2, 4});
+}
+
 TEST_CASE("windows/components: a writer is chosen by its name or class, in any case") {
     const WriterChoice without{{}, {"sqlserverwriter", "{A65FAA63}"}};
     CHECK(without.leaves_out("SqlServerWriter", "{0}"));
