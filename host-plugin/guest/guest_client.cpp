@@ -15,6 +15,8 @@ using serialization::Log;
 using serialization::Message;
 using serialization::Welcome;
 
+constexpr std::string_view gone_id = "guest.gone";
+
 serialization::SessionId random_session() {
     const Bytes bytes = env::random_bytes(sizeof(serialization::SessionId));
     return *ByteReader{bytes}.u64();
@@ -22,7 +24,7 @@ serialization::SessionId random_session() {
 
 /// A timeout deep in the socket says too little: which answer did not come?
 Error naming(std::string_view request, Error error) {
-    if (error.code == Errc::timeout) {
+    if (error.code == Errc::timeout && error.id != gone_id) {
         error.id = "guest.timeout";
         error.text = "the guest did not answer " + std::string(request) + " in time";
         return error;
@@ -32,8 +34,9 @@ Error naming(std::string_view request, Error error) {
 
 class ExtensionClient final : public GuestClient {
 public:
-    ExtensionClient(Channel channel, const env::CancelToken& cancel, const env::Clock& clock)
-        : channel_(std::move(channel)), cancel_(cancel), clock_(clock) {}
+    ExtensionClient(Channel channel, const env::CancelToken& cancel, const env::Clock& clock,
+                    const Heartbeat& heartbeat)
+        : channel_(std::move(channel)), cancel_(cancel), clock_(clock), heartbeat_(heartbeat) {}
 
     Status greet(const std::string& vm_uuid, const env::Deadline& deadline);
 
@@ -68,14 +71,15 @@ public:
 
 private:
     template <class Answer, class Request>
-    Result<Answer> ask(const Request& request, const env::Deadline& deadline,
+    Result<Answer> ask(const Request& request, const env::Deadline& latest,
                        const env::CancelToken& cancel) {
+        const env::Deadline deadline = gone_ ? latest.at_most(heartbeat_.last_word) : latest;
         if (auto sent = channel_.send(request, deadline, cancel); !sent) {
             return fail(naming(Request::kind, sent.error()));
         }
         WaitBudget budget;
         while (true) {
-            auto message = channel_.receive(budget, deadline, cancel);
+            auto message = hear(budget, deadline, cancel);
             if (!message) return fail(naming(Request::kind, message.error()));
             if (auto* answer = std::get_if<Answer>(&*message)) {
                 if (answers(request, *answer)) return std::move(*answer);
@@ -91,6 +95,8 @@ private:
     static bool answers(const serialization::Ping& ping, const serialization::Pong& pong) {
         return ping.number == pong.number;
     }
+    Result<Message> hear(WaitBudget& budget, const env::Deadline& deadline,
+                         const env::CancelToken& cancel);
     Status take_aside(Message& message, std::string_view request);
     Result<bool> await_welcome(WaitBudget& budget, const env::Deadline& deadline);
     [[nodiscard]] Error silent() const;
@@ -99,10 +105,33 @@ private:
     env::CancelToken cancel_;
     env::CancelToken never_;  // for what must go through although the job was cancelled
     const env::Clock& clock_;
+    Heartbeat heartbeat_;
+    bool gone_ = false;  // was silent for too long, and has said nothing since
     Welcome welcome_;
     std::vector<Log> logs_;
     std::uint32_t pings_ = 0;
 };
+
+/// The next message. While there is none the guest is asked whether it is there; bytes of a frame
+/// that is still on its way are a sign of life as well.
+Result<Message> ExtensionClient::hear(WaitBudget& budget, const env::Deadline& deadline,
+                                      const env::CancelToken& cancel) {
+    env::Deadline silence{clock_, heartbeat_.silence_max};
+    for (;;) {
+        const std::size_t before = budget.bytes_left;
+        auto message = channel_.receive(budget, deadline.at_most(heartbeat_.ask_every), cancel);
+        if (message) gone_ = false;
+        if (message || message.error().code != Errc::timeout || deadline.passed()) return message;
+        if (budget.bytes_left != before) silence = {clock_, heartbeat_.silence_max};
+        if (silence.passed()) {
+            gone_ = true;
+            return fail(Errc::timeout, std::string(gone_id),
+                        "the extension in the guest does not even answer a ping",
+                        "see whether the guest hangs, and its stillpoint-guest runs");
+        }
+        SP_TRY(channel_.send(serialization::Ping{++pings_}, deadline, cancel));
+    }
+}
 
 /// What arrives while an answer is awaited: log lines are kept, the guest's error ends the wait,
 /// late answers to earlier requests and kinds of later versions mean nothing.
@@ -195,14 +224,12 @@ Result<env::Nanoseconds> ExtensionClient::ping(const env::Deadline& deadline) {
 
 }  // namespace
 
-Result<std::unique_ptr<GuestClient>> connect_guest(const env::Path& socket,
-                                                   const std::string& vm_uuid,
-                                                   const env::Deadline& deadline,
-                                                   const env::CancelToken& cancel,
-                                                   const env::Clock& clock) {
+Result<std::unique_ptr<GuestClient>> connect_guest(
+    const env::Path& socket, const std::string& vm_uuid, const env::Deadline& deadline,
+    const env::CancelToken& cancel, const env::Clock& clock, const Heartbeat& heartbeat) {
     SP_ASSIGN(auto connected, env::UnixSocket::connect(socket, deadline));
     auto client = std::make_unique<ExtensionClient>(Channel{std::move(connected), random_session()},
-                                                    cancel, clock);
+                                                    cancel, clock, heartbeat);
     SP_TRY(client->greet(vm_uuid, deadline));
     return std::unique_ptr<GuestClient>{std::move(client)};
 }

@@ -19,11 +19,21 @@ inline constexpr std::size_t guest_log_lines_max =
 inline constexpr env::Nanoseconds hello_interval = std::chrono::milliseconds{500};
 inline constexpr env::Nanoseconds cancel_budget = std::chrono::seconds{2};  // for Cancel's answer
 
+/// How a guest that is busy for long is known to be there: it answers a ping whatever is under way.
+/// Nobody tells the host when the extension ends, as its port stays.
+struct Heartbeat {
+    env::Nanoseconds ask_every = std::chrono::seconds{5};
+    env::Nanoseconds silence_max =
+        std::chrono::seconds{20};                          // an overloaded guest is slow, not gone
+    env::Nanoseconds last_word = std::chrono::seconds{2};  // what each later answer is waited for
+};
+
 /// In Hello: this host sends Complete; in Welcome: this guest waits for it.
 inline constexpr std::string_view completes_feature = "complete";
 
 /// A conversation with the extension in one guest. @threads one at a time
-/// Every call: @errors timeout · cancelled · io (port closed) · corrupt, id "guest.protocol" ·
+/// Every call: @errors timeout, id "guest.gone" where it did not even answer pings · cancelled ·
+/// io (port closed) · corrupt, id "guest.protocol" ·
 /// refused or busy (retriable), id "guest.error" with the guest's own code in the text
 /// thaw, finish and cancel go through even when the job was cancelled: only their deadline ends
 /// them.
@@ -69,10 +79,8 @@ public:
 /// client silently).
 /// @errors not_found: no such socket · timeout, id "guest.silent": nobody answered ·
 ///         unsupported, id "guest.version": no common protocol version
-[[nodiscard]] Result<std::unique_ptr<GuestClient>> connect_guest(const env::Path& socket,
-                                                                 const std::string& vm_uuid,
-                                                                 const env::Deadline& deadline,
-                                                                 const env::CancelToken& cancel,
-                                                                 const env::Clock& clock);
+[[nodiscard]] Result<std::unique_ptr<GuestClient>> connect_guest(
+    const env::Path& socket, const std::string& vm_uuid, const env::Deadline& deadline,
+    const env::CancelToken& cancel, const env::Clock& clock, const Heartbeat& heartbeat = {});
 
 }  // namespace stillpoint::guest

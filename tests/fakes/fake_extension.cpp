@@ -123,6 +123,7 @@ bool FakeExtension::on_frame(Peer& peer, const serialization::Frame& frame) {
     if (frame.session != session_) return true;
     request_ = std::move(*message);
     note([&](ExtensionRecord& r) { r.received.emplace_back(kind_of(request_)); });
+    if (dead_) return true;
     return kind_of(request_) == script_.at ? misbehave(peer) : on_request(peer);
 }
 
@@ -149,6 +150,8 @@ bool FakeExtension::misbehave(Peer& peer) {
     if (event) dispatch(nullptr, *event);
     if (script_.misdeed == Misdeed::close) return false;
     if (script_.misdeed == Misdeed::silence) return true;
+    dead_ = script_.misdeed == Misdeed::death;
+    if (dead_) return true;
     const serialization::Log log{"info", std::string(misdeed_text_bytes, 'x')};
     while (send(peer, log)) {
         if (script_.misdeed == Misdeed::endless) continue;

@@ -22,7 +22,8 @@ namespace stillpoint::fakes {
 
 enum class Misdeed {
     none,
-    silence,  // the request is read, and nothing ever comes back
+    silence,  // the request is read, and its answer never comes; others are answered
+    death,    // … and nothing is ever answered again
     close,    // the connection is closed in place of the answer
     endless,  // log lines without end in place of the answer
     trickle,  // … one every few milliseconds
@@ -94,6 +95,7 @@ private:
     serialization::SessionId session_ = 0;
     std::uint32_t sequence_ = 0;
     serialization::Message request_;
+    bool dead_ = false;
     serialization::Prepare prepare_;
     serialization::Thawed thawed_;
     std::optional<env::Deadline> hold_;

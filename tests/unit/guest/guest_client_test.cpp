@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <thread>
+
 #include "fakes/fake_extension.hpp"
 
 using namespace stillpoint;
@@ -25,6 +28,10 @@ env::Deadline in(env::Nanoseconds budget) {
 Result<std::unique_ptr<GuestClient>> connect(const Folder& folder, env::Nanoseconds budget = 10s,
                                              const env::CancelToken& cancel = {}) {
     return connect_guest(folder.socket, "uuid", in(budget), cancel, real_clock);
+}
+
+std::unique_ptr<GuestClient> connect_with(const Folder& folder, const Heartbeat& heartbeat) {
+    return connect_guest(folder.socket, "uuid", in(10s), {}, real_clock, heartbeat).value();
 }
 
 }  // namespace
@@ -128,4 +135,31 @@ TEST_CASE("guest/client: log lines are kept up to a limit and cleaned") {
     REQUIRE(client->prepare({.job_id = "job"}, in(10s)));
     CHECK(client->take_logs().size() == guest_log_lines_max);
     CHECK(client->take_logs().empty());
+}
+
+TEST_CASE("guest/client: a guest that dies at work is not waited for until the deadline") {
+    const Folder folder;
+    const fakes::FakeExtension fake{
+        folder.socket, {.misdeed = fakes::Misdeed::death, .at = "Prepare"}, real_clock};
+    auto client = connect_with(folder, {.ask_every = 1ms, .silence_max = 20ms, .last_word = 1ms});
+    CHECK(client->prepare({.job_id = "job"}, in(24h)).error().id == "guest.gone");
+    // What is owed to it is said all the same, and not waited for.
+    CHECK(client->thaw({.lease_id = "lease"}, in(24h)).error().code == Errc::timeout);
+    CHECK(client->finish({.job_id = "job"}, in(24h)).error().code == Errc::timeout);
+    const auto heard = [&](const char* kind) {
+        return std::ranges::count(fake.record().received, kind) > 0;
+    };
+    while (!heard("Thaw") || !heard("Finish")) std::this_thread::yield();
+}
+
+TEST_CASE("guest/client: a guest that is busy is asked whether it is there, and has its time") {
+    const Folder folder;
+    const fakes::FakeExtension fake{
+        folder.socket, {.misdeed = fakes::Misdeed::silence, .at = "Freeze"}, real_clock};
+    auto client = connect_with(folder, {.ask_every = 1ms, .silence_max = 1h});
+    REQUIRE(client->prepare({.job_id = "job"}, in(10s)));
+    CHECK(client->freeze({.lease_id = "lease"}, in(50ms)).error().id == "guest.timeout");
+    CHECK(client->thaw({.lease_id = "lease"}, in(10s)).value().lease_id == "lease");
+    const auto received = fake.record().received;
+    CHECK(std::ranges::count(received, "Ping") > 0);
 }
