@@ -11,6 +11,7 @@ import sys
 import unittest
 
 PROGRAM = VERSION = None
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # Every Windows has them since long; no Visual C++ runtime, nothing of the compiler's.
 SYSTEM = {"ADVAPI32.DLL", "IPHLPAPI.DLL", "KERNEL32.DLL", "MSVCRT.DLL", "OLE32.DLL", "OLEAUT32.DLL",
@@ -73,6 +74,40 @@ class Program(unittest.TestCase):
         major, minor, patch = map(int, VERSION.split("."))
         self.assertEqual((high, low), (major << 16 | minor, patch << 16))
         self.assertEqual((product_high, product_low), (high, low))
+
+    def test_the_event_log_finds_its_texts(self):
+        """@source Microsoft, "PE Format", the .rsrc section; MESSAGE_RESOURCE_DATA of winnt.h"""
+        table = self.resource(11)
+        count, = struct.unpack_from("<I", table, 0)
+        blocks = [struct.unpack_from("<3I", table, 4 + 12 * i) for i in range(count)]
+        numbers = [n for low, high, _ in blocks for n in range(low, high + 1)]
+        source = (ROOT / "guest-windows/os/event_log.cpp").read_text()
+        self.assertEqual(numbers, sorted(int(n, 16) for n in re.findall("_TYPE, (0x[0-9a-f]+)",
+                                                                        source)))
+        for _, _, at in blocks:
+            length, wide = struct.unpack_from("<2H", table, at)
+            self.assertEqual(wide, 1)
+            self.assertEqual(table[at + 4:at + length].decode("utf-16-le").rstrip("\r\n\0"), "%1")
+
+    def resource(self, kind):
+        """@return the bytes of the first resource of this kind"""
+        pe, = struct.unpack_from("<I", self.bytes, 0x3c)
+        count, = struct.unpack_from("<H", self.bytes, pe + 6)
+        optional, = struct.unpack_from("<H", self.bytes, pe + 20)
+        sections = [struct.unpack_from("<8s4I", self.bytes, pe + 24 + optional + 40 * i)
+                    for i in range(count)]
+        address, start = next((s[2], s[4]) for s in sections if s[0].rstrip(b"\0") == b".rsrc")
+        folder, wanted = start, kind
+        while True:
+            named, numbered = struct.unpack_from("<2H", self.bytes, folder + 12)
+            entries = [struct.unpack_from("<2I", self.bytes, folder + 16 + 8 * i)
+                       for i in range(named + numbered)]
+            at = next(at for number, at in entries if wanted in (None, number))
+            if not at & 1 << 31:
+                break
+            folder, wanted = start + (at & ~(1 << 31)), None
+        where, size = struct.unpack_from("<2I", self.bytes, start + at)
+        return self.bytes[where - address + start:][:size]
 
     def test_it_is_small(self):
         print("bytes:", len(self.bytes))
