@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import subprocess
-import tempfile
 import unittest
 
 import windows_guest
@@ -25,14 +24,10 @@ DOUBLE = "drive_c/vss-double"  # where the double looks when it has no environme
 
 
 def wine(*words, check=True):
-    """Runs a Windows command. Its output goes to a file: Wine's own processes inherit it and stay,
-    so that a pipe would not end."""
-    with tempfile.TemporaryFile("w+") as out:
-        done = subprocess.run([windows_guest.RUN, *map(str, words)], stdout=out, stderr=out,
-                              env=windows_guest.environment(), timeout=120, check=False,
-                              stdin=subprocess.DEVNULL)
-        out.seek(0)
-        done.stdout = out.read()
+    """Runs a Windows command. Its output ends with it: nothing of Wine's own holds the pipe."""
+    done = subprocess.run([windows_guest.RUN, *map(str, words)], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, env=windows_guest.environment(), timeout=50,
+                          check=False, stdin=subprocess.DEVNULL, text=True, errors="replace")
     if check and done.returncode != 0:
         raise AssertionError(f"{words}: {done.returncode}\n{done.stdout}")
     return done

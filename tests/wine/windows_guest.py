@@ -43,7 +43,8 @@ def make_ready():
         return
     if shutil.which("wine") is None:
         sys.exit("Wine is not installed: run packaging/install-deps.sh")
-    subprocess.run([RUN, "cmd.exe", "/c", "exit"], env=environment(), check=True, timeout=300)
+    if not (prefix() / "ready").exists():
+        subprocess.run([RUN, "cmd.exe", "/c", "exit"], env=environment(), check=True, timeout=300)
     stop_wine()
 
 

@@ -18,20 +18,22 @@ export WINEPREFIX=$prefix WINEDEBUG=${WINEDEBUG:--all}
 export WINEDLLOVERRIDES=${WINEDLLOVERRIDES:-'mscoree,mshtml=;winemenubuilder.exe=d;vssapi=n,b'}
 unset DISPLAY
 
+mkdir -p "$prefix"
+exec 9>"$prefix.lock"
+flock 9 # tests run side by side. Closed for whatever is started here and stays
 if [ ! -e "$prefix/ready" ]; then
-    mkdir -p "$prefix"
-    exec 9>"$prefix.lock"
-    flock 9 # tests run side by side
-    if [ ! -e "$prefix/ready" ]; then
-        # The lock is not for Wine's server, which outlives this script.
-        timeout 120 wineboot -i >"$prefix/wineboot.log" 2>&1 9>&- || {
-            cat "$prefix/wineboot.log" >&2
-            exit 1
-        }
-        touch "$prefix/ready"
-    fi
-    exec 9>&-
+    timeout 120 wineboot -i >"$prefix/wineboot.log" 2>&1 </dev/null 9>&- || {
+        cat "$prefix/wineboot.log" >&2
+        exit 1
+    }
+    touch "$prefix/ready"
 fi
-# Stays for a while: a start of it costs half a second.
-wineserver -p60 >/dev/null 2>&1 9>&- || true
+# Wine's server stays for a while (a start of it costs half a second), and so do the processes that
+# stand for Windows' own services: children of the first program, with its streams. Who waits for
+# the end of a test's output would wait for them, so the first is a program of nobody's.
+if ! wineserver -k0 >/dev/null 2>&1 9>&-; then
+    wineserver -p60 </dev/null >/dev/null 2>&1 9>&- || true
+    wine cmd.exe /c exit </dev/null >/dev/null 2>&1 9>&- || true
+fi
+exec 9>&-
 exec wine "$@"
