@@ -27,7 +27,8 @@ public:
     HostPort& operator=(const HostPort&) = delete;
     ~HostPort() override;
 
-    Status send(ByteView frame) override;
+    std::uint32_t send(ByteView frame) noexcept override;
+    [[nodiscard]] std::string text_of(std::uint32_t code) const override;
 
 private:
     enum class Got { bytes, no_host, broken };

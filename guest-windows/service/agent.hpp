@@ -17,8 +17,12 @@ namespace stillpoint::windows_guest {
 class Line {
 public:
     virtual ~Line() = default;
-    /// Writes one encoded frame; waits a second at most for the host to take it. Takes no memory.
-    virtual Status send(ByteView frame) = 0;
+    /// Writes one encoded frame; waits a second at most for the host to take it. Takes no memory
+    /// and reads no file, also when it fails: what is wrong is told as a number.
+    /// @return 0, or the system's code
+    virtual std::uint32_t send(ByteView frame) noexcept = 0;
+    /// The system's words for such a code.
+    [[nodiscard]] virtual std::string text_of(std::uint32_t code) const = 0;
 };
 
 struct AgentRules {

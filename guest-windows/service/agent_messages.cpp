@@ -140,9 +140,10 @@ void Agent::take_report(serialization::Diagnosis& report) {
 
 void Agent::send(const Message& message) {
     if (session_ == 0) return;
-    const Status sent = parts_.line.send(
+    const std::uint32_t failed = parts_.line.send(
         serialization::encode_frame({session_, ++sent_, serialization::encode_message(message)}));
-    if (!sent) parts_.log.line(Severity::warning, "answering the host: " + sent.error().text);
+    if (failed == 0) return;
+    parts_.log.line(Severity::warning, "answering the host: " + parts_.line.text_of(failed));
 }
 
 void Agent::send_error(const Error& error) {

@@ -14,7 +14,7 @@ enum class Severity { info, warning, error };
 class GuestLog {
 public:
     using Write = std::function<void(Severity, const std::string&)>;
-    explicit GuestLog(Write write) : write_(std::move(write)) {}
+    explicit GuestLog(Write write) : write_(std::move(write)) { lines_.reserve(lines_held_max); }
 
     void line(Severity severity, std::string text) {
         if (!held_) return write_(severity, text);

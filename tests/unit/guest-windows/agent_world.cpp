@@ -40,14 +40,14 @@ namespace stillpoint::test {
 using namespace windows_guest;
 using namespace std::chrono_literals;
 
-Status Captured::send(ByteView frame) {
+std::uint32_t Captured::send(ByteView frame) noexcept {
     const long taken_since = taken - taken_before;
     const std::scoped_lock guard{lock_};
     frames_.push_back(to_bytes(frame));
     taken_in_window_ = taken_since;
     taken_before = taken;
     changed_.notify_all();
-    return {};
+    return 0;
 }
 
 serialization::Message Captured::next() {

@@ -16,7 +16,10 @@ namespace stillpoint::test {
 /// What the agent wrote, as messages. @threads any
 class Captured final : public windows_guest::Line {
 public:
-    Status send(ByteView frame) override;
+    std::uint32_t send(ByteView frame) noexcept override;
+    [[nodiscard]] std::string text_of(std::uint32_t code) const override {
+        return "code " + std::to_string(code);
+    }
     serialization::Message next();
     /// Memory that the sending thread took between the start of the hold and the write of Frozen.
     [[nodiscard]] long taken_in_window() const { return taken_in_window_; }
