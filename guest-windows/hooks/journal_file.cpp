@@ -3,7 +3,6 @@
 #include <array>
 
 #include "os/com.hpp"
-#include "os/trusted_path.hpp"
 
 namespace stillpoint::windows_guest {
 namespace {
@@ -37,6 +36,8 @@ Status rename_durably(const std::string& from, const std::string& to) {
 
 Status HookJournalFile::lock() {
     if (lock_.valid()) return {};
+    SP_ASSIGN(os::TrustedPath place,
+              os::TrustedPath::open(folder_, os::TrustedPath::Kind::folder, trust_));
     Handle file{::CreateFileW(to_wide(lock_path_).c_str(), GENERIC_READ | GENERIC_WRITE, 0, nullptr,
                               OPEN_ALWAYS, 0, nullptr)};
     const DWORD error = file.valid() ? ERROR_SUCCESS : ::GetLastError();
@@ -45,6 +46,7 @@ Status HookJournalFile::lock() {
                     "end it");
     }
     if (!file.valid()) return call_failed("open " + lock_path_, error);
+    place_ = std::move(place);
     lock_ = std::move(file);
     return {};
 }
@@ -76,12 +78,18 @@ Status HookJournalFile::set_aside() {
 
 /// A key of the registry that Windows forgets when it ends.
 Result<std::string> boot_id() {
-    constexpr const wchar_t* path = LR"(SOFTWARE\Stillpoint\Guest\Boot)";
+    // First the key above, which lasts: one that is made on the way would be forgotten as well,
+    // with what registration.cpp keeps in it.
+    HKEY above = nullptr;
+    LSTATUS opened = ::RegCreateKeyExW(HKEY_LOCAL_MACHINE, LR"(SOFTWARE\Stillpoint\Guest)", 0,
+                                       nullptr, 0, KEY_READ | KEY_WRITE, nullptr, &above, nullptr);
+    if (opened != ERROR_SUCCESS) {
+        return call_failed("open the registry", static_cast<DWORD>(opened));
+    }
     HKEY key = nullptr;
-    DWORD found = 0;
-    const LSTATUS opened =
-        ::RegCreateKeyExW(HKEY_LOCAL_MACHINE, path, 0, nullptr, REG_OPTION_VOLATILE,
-                          KEY_READ | KEY_WRITE, nullptr, &key, &found);
+    opened = ::RegCreateKeyExW(above, L"Boot", 0, nullptr, REG_OPTION_VOLATILE,
+                               KEY_READ | KEY_WRITE, nullptr, &key, nullptr);
+    ::RegCloseKey(above);
     if (opened != ERROR_SUCCESS) {
         return call_failed("open the registry", static_cast<DWORD>(opened));
     }

@@ -1,19 +1,23 @@
 #pragma once
+#include <optional>
 #include <string>
 
 #include "hooks/journal_store.hpp"
-#include "os/handle.hpp"
-#include "os/path_trust.hpp"
+#include "os/trusted_path.hpp"
 
 namespace stillpoint::windows_guest {
 
-/// The journal of hooks as a file, hooks.journal in the data folder. @threads one
+/// The journal of hooks as a file, hooks.journal in the data folder. A folder that somebody else
+/// could have made, or can write, is not used: what is created in it could be led elsewhere.
+/// @threads one
 class HookJournalFile final : public hooks::HookJournalStore {
 public:
     HookJournalFile(const std::string& folder, os::TrustRules trust)
-        : journal_(folder + "\\hooks.journal"),
+        : folder_(folder),
+          journal_(folder + "\\hooks.journal"),
           lock_path_(folder + "\\hooks.lock"),
           trust_(std::move(trust)) {}
+    /// @errors also denied, id "hook.untrusted": the folder
     Status lock() override;
     [[nodiscard]] std::vector<int> held() const override { return {}; }
     Result<std::optional<quiesce::HookJournal>> read() override;
@@ -21,9 +25,11 @@ public:
     Status set_aside() override;
 
 private:
+    std::string folder_;
     std::string journal_;
     std::string lock_path_;
     os::TrustRules trust_;
+    std::optional<os::TrustedPath> place_;  // since it is locked: nobody exchanges the folder
     os::Handle lock_;
 };
 

@@ -115,8 +115,34 @@ TEST_CASE("windows/system: the journal is whole, is for one alone, and leaves no
     CHECK(journal.read().error().id == "journal.damaged");
     CHECK(journal.set_aside());
     CHECK(journal.read().value() == std::nullopt);
+}
+
+TEST_CASE("windows/system: there is no journal where somebody else could lead it elsewhere") {
+    const SystemFolder folder;
+    SystemFolder::let_everybody(folder.path(), FILE_ALL_ACCESS);
+    HookJournalFile journal{folder.path(), os::trust_of_process()};
+    CHECK(journal.lock().error().id == "hook.untrusted");
+    CHECK(::GetFileAttributesA((folder.path() + "\\hooks.lock").c_str()) ==
+          INVALID_FILE_ATTRIBUTES);
+}
+
+TEST_CASE("windows/system: the boot's name is forgotten with it, and what is kept beside it not") {
+    constexpr const wchar_t* kept = LR"(SOFTWARE\Stillpoint\Guest)";
+    ::RegDeleteTreeW(HKEY_LOCAL_MACHINE, kept);
     CHECK(boot_id().value().size() == 38);
     CHECK(boot_id().value() == boot_id().value());
+    const auto make_lasting = [&](const wchar_t* name) {
+        HKEY made = nullptr;
+        const std::wstring path = std::wstring(kept) + L"\\" + name;
+        const LSTATUS done = ::RegCreateKeyExW(HKEY_LOCAL_MACHINE, path.c_str(), 0, nullptr, 0,
+                                               KEY_READ, nullptr, &made, nullptr);
+        if (done == ERROR_SUCCESS) ::RegCloseKey(made);
+        return done;
+    };
+    // Nothing that lasts can be made below what is forgotten.
+    CHECK(make_lasting(L"Boot\\Lasting") == ERROR_CHILD_MUST_BE_VOLATILE);
+    CHECK(make_lasting(L"Lasting") == ERROR_SUCCESS);
+    ::RegDeleteTreeW(HKEY_LOCAL_MACHINE, kept);
 }
 
 }  // namespace stillpoint::test
