@@ -9,6 +9,7 @@ Errc code_of(DWORD error) {
     switch (error) {
         case ERROR_FILE_NOT_FOUND:
         case ERROR_PATH_NOT_FOUND:
+        case ERROR_SERVICE_DOES_NOT_EXIST:
             return Errc::not_found;
         case ERROR_ACCESS_DENIED:
         case ERROR_INVALID_OWNER:

@@ -6,6 +6,7 @@
 #include <cstddef>
 
 #include "os/com.hpp"
+#include "os/handle.hpp"
 
 namespace stillpoint::windows_guest::os {
 namespace {
@@ -76,6 +77,24 @@ Status set_service_start(const char* name, Start start) {
     return fail(error == ERROR_ACCESS_DENIED ? Errc::denied : Errc::io, "vss.registration",
                 "the start type of the service " + std::string(name) + ": " + windows_error(error),
                 "run it as an administrator");
+}
+
+Status restart_after_failure(const char* name) {
+    constexpr DWORD after_ms = 5000;
+    constexpr DWORD forgotten_after_s = 86400;
+    // The right to start belongs to it, as Windows does that in our name.
+    const OpenService service{name, SERVICE_CHANGE_CONFIG | SERVICE_START};
+    std::array<SC_ACTION, 3> actions{};
+    actions.fill({SC_ACTION_RESTART, after_ms});
+    SERVICE_FAILURE_ACTIONSW rules{};
+    rules.dwResetPeriod = forgotten_after_s;
+    rules.cActions = static_cast<DWORD>(actions.size());
+    rules.lpsaActions = actions.data();
+    if (service.get() != nullptr &&
+        ::ChangeServiceConfig2W(service.get(), SERVICE_CONFIG_FAILURE_ACTIONS, &rules)) {
+        return {};
+    }
+    return call_failed(std::string("have the service ") + name + " started after a failure");
 }
 
 }  // namespace stillpoint::windows_guest::os

@@ -11,4 +11,9 @@ namespace stillpoint::windows_guest::os {
 /// @errors denied, io, id "vss.registration"
 [[nodiscard]] Status set_service_start(const char* name, ServiceFact::Start start);
 
+/// Has Windows start a service again after it ended without saying so: each time after five
+/// seconds.
+/// @errors not_found, denied, io, id "windows.call"
+[[nodiscard]] Status restart_after_failure(const char* name);
+
 }  // namespace stillpoint::windows_guest::os

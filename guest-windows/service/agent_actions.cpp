@@ -65,6 +65,11 @@ void Agent::run_pre() {
 void Agent::take_report(PrepareReport& report) {
     ready_ = std::move(report);
     if (!ready_.ready) parts_.log.line(Severity::error, "VSS: " + ready_.problem.text);
+    for (const auto& [name, why] : ready_.left_out) {
+        parts_.log.line(Severity::warning, why);
+        const auto volume = std::ranges::find(volumes_, name, &GuestVolume::name);
+        if (volume != volumes_.end()) volume->note = why;
+    }
     prepared_.evidence = ready_.evidence;
     prepared_.retry_later = ready_.retry_later;
     // After VSS, which takes seconds: an application is held still as shortly as possible. And only

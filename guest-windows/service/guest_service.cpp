@@ -10,6 +10,7 @@
 #include "os/com_security.hpp"
 #include "os/data_folder.hpp"
 #include "os/machine_facts.hpp"
+#include "os/services.hpp"
 #include "os/trusted_path.hpp"
 #include "os/volumes.hpp"
 #include "provider/registration.hpp"
@@ -24,6 +25,11 @@ void prepare_com(const GuestLog::Write& log) {
     if (const Status rules = os::initialize_com_security(); !rules) {
         log(Severity::warning, rules.error().text);
     }
+}
+
+/// What the extension needs of Windows, as far as it can be had.
+void put_right(const std::function<void(const std::string&)>& complain) {
+    if (const Status known = register_provider(); !known) complain(known.error().text);
 }
 
 /// What guest.xml says, and what the command line says in place of it.
@@ -93,11 +99,13 @@ Status serve(const ServiceOptions& options, const GuestLog::Write& log,
     auto provider = ProviderServer::start(gate);
     if (!provider) log(Severity::error, provider.error().text);
     // At every start: another program's clean-up may have taken the registration away.
-    if (const Status known = register_provider(); !known) {
-        log(Severity::warning, known.error().text);
-    }
+    put_right([&](const std::string& text) { log(Severity::warning, text); });
+    // In a console there may be no service, and nothing to say about that.
+    const Status again = os::restart_after_failure(own_service);
+    if (!again && again.error().code != Errc::not_found) log(Severity::warning, again.error().text);
     VssWorker worker{
         {.open = make_com_session,
+         .repair = [&] { put_right([&](const std::string& text) { inbox.post(LogLine{text}); }); },
          .deliver = [&](WorkerReport report) { inbox.post(std::move(report)); },
          .examine = [](const auto& writers) { return diagnose(os::look_at_machine({}), writers); },
          .enter_thread = [] { return std::shared_ptr<void>{std::make_shared<os::Apartment>()}; }}};
@@ -124,7 +132,7 @@ serialization::Diagnosis examine_machine(const ServiceOptions& options,
                                          const GuestLog::Write& log) {
     const os::Apartment apartment;
     prepare_com(log);
-    VssBackup writers{make_com_session};
+    VssBackup writers{{.open = make_com_session}};
     return diagnose(os::look_at_machine(options.channel.empty() ? default_port : options.channel),
                     writers.look());
 }

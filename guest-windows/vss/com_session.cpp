@@ -1,5 +1,6 @@
 #include "vss/com_session.hpp"
 
+#include <algorithm>
 #include <atomic>
 
 #include "os/com.hpp"
@@ -48,7 +49,7 @@ public:
     VssStatus prepare() override;
     VssStatus snapshot() override;
     VssResult<std::vector<WriterStatus>> status() override;
-    VssStatus complete() override;
+    VssStatus complete(std::span<const std::string> held) override;
     void abort() noexcept override {
         if (backup_) backup_->AbortBackup();
     }
@@ -62,7 +63,7 @@ private:
     VssStatus read_components(IVssExamineWriterMetadata& metadata, const VSS_ID& instance,
                               const VSS_ID& writer, std::vector<AddedComponent>& out) const;
     VssStatus add_component(const AddedComponent& added);
-    VssStatus succeed_components();
+    VssStatus judge_components(std::span<const std::string> held);
 
     ComPtr<IVssBackupComponents> backup_;
     std::vector<AddedComponent> components_;
@@ -234,21 +235,28 @@ VssResult<std::vector<WriterStatus>> ComSession::status() {
     return all;
 }
 
-VssStatus ComSession::succeed_components() {
+/// One that VSS does not take keeps the others from nothing. @return the first failure
+VssStatus ComSession::judge_components(std::span<const std::string> held) {
+    VssStatus first;
     for (const AddedComponent& added : components_) {
         const std::wstring path = os::to_wide(added.component.logical_path);
         const std::wstring name = os::to_wide(added.component.name);
         const auto type = static_cast<VSS_COMPONENT_TYPE>(added.component.type);
-        SP_VSS("SetBackupSucceeded",
-               backup_->SetBackupSucceeded(added.instance, added.writer, type,
-                                           path.empty() ? nullptr : path.c_str(), name.c_str(), 1));
+        const bool good = std::ranges::find(held, os::guid_text(added.instance)) != held.end();
+        const auto told = check(
+            "SetBackupSucceeded",
+            backup_->SetBackupSucceeded(added.instance, added.writer, type,
+                                        path.empty() ? nullptr : path.c_str(), name.c_str(), good),
+            added.component.name);
+        if (!told && first) first = told;
     }
-    return {};
+    return first;
 }
 
-VssStatus ComSession::complete() {
-    if (auto told = succeed_components(); !told) return told;
-    return run("BackupComplete", &IVssBackupComponents::BackupComplete);
+VssStatus ComSession::complete(std::span<const std::string> held) {
+    const VssStatus told = judge_components(held);
+    const VssStatus done = run("BackupComplete", &IVssBackupComponents::BackupComplete);
+    return done ? told : done;
 }
 
 }  // namespace

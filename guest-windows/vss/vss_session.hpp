@@ -58,8 +58,9 @@ public:
     /// meanwhile, on another thread.
     virtual VssStatus snapshot() = 0;
     [[nodiscard]] virtual VssResult<std::vector<WriterStatus>> status() = 0;
-    /// Tells the writers that the backup is safe.
-    virtual VssStatus complete() = 0;
+    /// Tells the writers that the backup is safe: those of `held`, by their instance, that their
+    /// data is in it, all others that it is not.
+    virtual VssStatus complete(std::span<const std::string> held) = 0;
     /// Ends what is under way, as well as it can. Harmless when nothing is.
     virtual void abort() noexcept = 0;
     /// Makes a call that is under way return soon.

@@ -6,7 +6,7 @@ namespace stillpoint::windows_guest {
 
 VssWorker::VssWorker(Parts parts)
     : parts_(std::move(parts)),
-      backup_(parts_.open),
+      backup_({.open = parts_.open, .repair = parts_.repair}),
       thread_(
           {parts_.enter_thread, [this] { (void)backup_.conclude(VssBackup::Outcome::failure); }}) {}
 

@@ -18,6 +18,8 @@ class VssWorker {
 public:
     struct Parts {
         OpenVss open;
+        /// Puts the registration of our snapshot provider right.
+        std::function<void()> repair = [] {};
         std::function<void(WorkerReport)> deliver;
         /// Examines the machine; given what the writers say.
         std::function<serialization::Diagnosis(const VssResult<std::vector<WriterStatus>>&)>

@@ -29,7 +29,7 @@ class Backups(windows_case.WindowsCase):
         self.assertEqual([call for call in calls if "ORDER" in call], [])
         # The second phase: the writers hear of success after the point is durable, once.
         self.assertEqual(calls.count("BackupComplete"), 1, calls)
-        self.assertEqual(calls.count("SetBackupSucceeded SqlServerWriter"), 1)
+        self.assertEqual(calls.count("SetBackupSucceeded SqlServerWriter yes"), 1)
         self.host.run("restore", point["point"], "--to", self.place.folder / "out")
 
         # The other type, by the host's request.
@@ -52,7 +52,8 @@ class Backups(windows_case.WindowsCase):
         self.assertTrue(any("event log" in change for change in changes), changes)
 
     def test_a_writer_that_fails_in_its_freeze_is_named(self):
-        guest = self.start(NAMED + 'writer "SqlServerWriter" DoSnapshotSet=9,0x800423f4\n')
+        guest = self.start(NAMED + 'writer "SqlServerWriter" DoSnapshotSet=9,0x800423f4\n'
+                           'call SetBackupSucceeded result=0x80042308 times=1\n')
         point = self.backup()
         self.assert_level("filesystem", point, guest)
         sql = self.writers_of(point)["SqlServerWriter"]
@@ -60,6 +61,13 @@ class Backups(windows_case.WindowsCase):
         self.assertRegex(sql["note"], "FAILED_AT_FREEZE, VSS_E_WRITERERROR_NONRETRYABLE "
                                       "0x800423f4.*SQLWriter")
         self.assertIn("writer.failed", [warning["code"] for warning in point["warnings"]])
+        # Its logs are not to be truncated, those of the others are: also where VSS does not take
+        # the word about one of them.
+        told = [call for call in guest.calls() if call.startswith("SetBackupSucceeded")]
+        self.assertEqual([call.removeprefix("SetBackupSucceeded ") for call in told],
+                         ["Registry Writer yes", "System Writer yes", "SqlServerWriter no"])
+        self.assertIn("BackupComplete", guest.calls())
+        self.assertIn("writer.end_failed", [warning["code"] for warning in point["warnings"]])
 
     def test_a_hold_that_windows_broke_is_crash(self):
         guest = self.start("call CommitSnapshots result=0x80042314\n")
@@ -69,6 +77,7 @@ class Backups(windows_case.WindowsCase):
         self.assertNotIn("BackupComplete", guest.calls())
 
     def test_writers_out_of_reach_are_given_up_for_the_filesystem(self):
+        self.use_host(hooks_seconds=1)  # half of it is waited for them
         guest = self.start("call PrepareForBackup async=0x80042318\n")
         point = self.backup()
         self.assert_level("filesystem", point, guest)

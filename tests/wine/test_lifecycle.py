@@ -4,6 +4,7 @@ or calls out of order. End to end as test_backup.py.
 
     test_lifecycle.py [Lifecycle]
 """
+import re
 import time
 
 import windows_case
@@ -25,13 +26,17 @@ class Lifecycle(windows_case.WindowsCase):
     def assert_in_order(self, guest):
         self.assertEqual([call for call in guest.calls() if "ORDER" in call], [])
 
-    def test_another_programs_snapshot_is_waited_for(self):
+    def test_another_programs_snapshot_is_waited_for_and_a_lost_registration_put_right(self):
         times = 3 if LONG else 1
-        guest = self.start(f"{IN_USE} times={times}\n")
+        guest = self.start(f"{IN_USE} times={times}\n"
+                           "call AddToSnapshotSet result=0x80042304 times=1\n")
         self.assert_level("application", self.backup(), guest)
         # Each attempt is an object of its own, given back before the next.
         objects = [call for call in guest.calls() if call in ("Create", "Release")]
-        self.assertEqual(objects, ["Create", "Release"] * (times + 1))
+        self.assertEqual(objects, ["Create", "Release"] * (times + 2))
+        # At the start and for that attempt; Wine has no VSS that could take it.
+        self.assertEqual(len(re.findall("warning: (?:VSSCoordinator|the service VSS)",
+                                        guest.log())), 2, guest.log())
         self.assert_in_order(guest)
 
     def test_another_programs_snapshot_that_never_ends_is_given_up(self):

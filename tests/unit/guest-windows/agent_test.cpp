@@ -133,6 +133,21 @@ TEST_CASE("windows/agent: another provider took the snapshot, so nothing was hel
     CHECK(world.flushed == std::vector<std::string>{"C:\\"});
 }
 
+TEST_CASE("windows/agent: a volume that VSS does not take is not held, and the others are") {
+    World world;
+    world.volumes.push_back({"D:\\", "\\\\?\\Volume{2}\\", "NTFS"});
+    world.vss.ends["add D:\\"] = {vss::volume_not_supported};
+    world.hello();
+    (void)world.expect<Welcome>();
+    const Frozen frozen = world.freeze();
+    const Evidence* left_out = find(frozen.evidence, "D:\\");
+    REQUIRE(left_out != nullptr);
+    CHECK_FALSE((left_out->quiesced || left_out->freezable));
+    CHECK(left_out->note.find("VSS_E_VOLUME_NOT_SUPPORTED") != std::string::npos);
+    CHECK(find(frozen.evidence, "C:\\")->quiesced);
+    CHECK(world.ask<Thawed>(thaw_it).held);
+}
+
 TEST_CASE("windows/agent: without VSS the volumes are flushed and the reason is told") {
     World world;
     world.vss.ends["open"] = {vss::service_disabled};

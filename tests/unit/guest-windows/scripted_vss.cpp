@@ -17,12 +17,17 @@ public:
         const bool full = options.type == serialization::BackupType::full;
         const char* const context[] = {"", "-plain", "-small"};
         const auto done =
-            vss_.play(std::string("open") + (all ? "" : "-bare") + (full ? "" : "-copy") +
-                      context[static_cast<int>(options.context)]);
+            cancelled_
+                ? VssStatus{tl::unexpected(VssError{"open", vss::async_cancelled, {}})}
+                : vss_.play(std::string("open") + (all ? "" : "-bare") + (full ? "" : "-copy") +
+                            context[static_cast<int>(options.context)]);
         if (!done) return tl::unexpected(done.error());
         return std::vector<serialization::Evidence>{};
     }
-    VssStatus add_volumes(std::span<const GuestVolume>) override {
+    VssStatus add_volumes(std::span<const GuestVolume> volumes) override {
+        for (const GuestVolume& volume : volumes) {
+            if (auto added = vss_.play("add " + volume.name, volume.name); !added) return added;
+        }
         auto added = vss_.play("add");
         if (added && vss_.gate != nullptr && !vss_.gate->begin(set)) {
             return tl::unexpected(VssError{"add", vss::volume_not_supported_by_provider, {}});
@@ -54,8 +59,9 @@ public:
         if (auto done = vss_.play("status"); !done) return tl::unexpected(done.error());
         return vss_.status_after(after_);
     }
-    VssStatus complete() override {
+    VssStatus complete(std::span<const std::string> held) override {
         after_ = "complete";
+        vss_.succeeded.assign(held.begin(), held.end());
         return vss_.play("complete");
     }
     void abort() noexcept override { (void)vss_.play("abort"); }
@@ -78,15 +84,15 @@ std::string ScriptedVss::calls() {
     return calls_;
 }
 
-VssStatus ScriptedVss::play(const std::string& call) {
+VssStatus ScriptedVss::play(const std::string& call, const std::string& object) {
     const std::scoped_lock guard{lock_};
-    calls_ += (calls_.empty() ? "" : " ") + call;
+    if (object.empty()) calls_ += (calls_.empty() ? "" : " ") + call;
     auto& told = ends[call];
     if (told.empty()) return {};
     const Hresult end = told.front();
     told.erase(told.begin());
     if (end == vss::ok) return {};
-    return tl::unexpected(VssError{call, end, {}});
+    return tl::unexpected(VssError{call, end, object});
 }
 
 std::vector<WriterStatus> ScriptedVss::status_after(const std::string& call) {

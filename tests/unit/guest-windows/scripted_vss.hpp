@@ -20,6 +20,7 @@ public:
     /// What each writer says after a call; absent: all is well.
     std::map<std::string, std::vector<windows_guest::WriterStatus>> says;
     std::vector<std::string> writers{"System Writer", "Registry Writer", "SqlServerWriter"};
+    std::vector<std::string> succeeded;       // instances that were told so at the end
     windows_guest::HoldGate* gate = nullptr;  // nullptr: another provider takes the snapshot
     std::function<void()> before_commit;      // on VSS's thread
     /// Waited for before the writers' status is told; given whether it was cancelled meanwhile.
@@ -29,7 +30,8 @@ public:
     /// The calls so far, one word each, in their order.
     [[nodiscard]] std::string calls();
     [[nodiscard]] std::vector<windows_guest::WriterStatus> status_after(const std::string& call);
-    windows_guest::VssStatus play(const std::string& call);
+    /// @param object that the call is about; such a call is not noted
+    windows_guest::VssStatus play(const std::string& call, const std::string& object = {});
 
 private:
     std::mutex lock_;

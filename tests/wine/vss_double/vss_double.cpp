@@ -114,9 +114,9 @@ public:
                                               BSTR* name, VSS_WRITER_STATE* state,
                                               HRESULT* failure) override;
     HRESULT STDMETHODCALLTYPE SetBackupSucceeded(VSS_ID, VSS_ID writer, VSS_COMPONENT_TYPE, LPCWSTR,
-                                                 LPCWSTR, boolean) override {
-        script().note("SetBackupSucceeded " + name_of(writer));
-        return S_OK;
+                                                 LPCWSTR, boolean good) override {
+        script().note("SetBackupSucceeded " + name_of(writer) + (good ? " yes" : " no"));
+        return static_cast<HRESULT>(script().play("SetBackupSucceeded").result);
     }
     HRESULT STDMETHODCALLTYPE BackupComplete(IVssAsync** out) override {
         if (step_ != Step::taken) return out_of_order("BackupComplete");
