@@ -1,11 +1,14 @@
 #include "os/volumes.hpp"
 
 #include <windows.h>
+// after windows.h
+#include <winioctl.h>
 
 #include <algorithm>
 #include <array>
 
 #include "os/com.hpp"
+#include "os/handle.hpp"
 
 namespace stillpoint::windows_guest::os {
 namespace {
@@ -42,6 +45,35 @@ std::wstring place_of(const Path& volume) {
     return names.data();
 }
 
+/// The volume itself, not its root folder.
+Handle open_volume(const std::string& guid, DWORD rights) {
+    std::wstring path = to_wide(guid);
+    while (path.ends_with(L'\\')) path.pop_back();
+    return Handle{::CreateFileW(path.c_str(), rights, FILE_SHARE_READ | FILE_SHARE_WRITE, nullptr,
+                                OPEN_EXISTING, 0, nullptr)};
+}
+
+/// How the volume's disk reached this system: one that the guest attached by itself is none of the
+/// VM's, so the host has nothing of it. @return empty: by the VM, or not known
+std::string own_disk(const std::string& guid) {
+    const Handle volume = open_volume(guid, 0);
+    STORAGE_PROPERTY_QUERY query{};
+    query.PropertyId = StorageDeviceProperty;
+    query.QueryType = PropertyStandardQuery;
+    STORAGE_DEVICE_DESCRIPTOR disk{};
+    DWORD bytes = 0;
+    if (!volume.valid() || !::DeviceIoControl(volume.get(), IOCTL_STORAGE_QUERY_PROPERTY, &query,
+                                              sizeof query, &disk, sizeof disk, &bytes, nullptr)) {
+        return {};
+    }
+    constexpr int iscsi = 9;  // STORAGE_BUS_TYPE
+    constexpr int file_backed = 15;
+    const int bus = static_cast<int>(disk.BusType);
+    if (bus == iscsi) return "an iSCSI disk of the guest's own, which the host does not back up";
+    if (bus == file_backed) return "a disk image in the guest: held with the volume it lies on";
+    return {};
+}
+
 std::string why_not(const std::string& type, DWORD flags) {
     if ((flags & FILE_READ_ONLY_VOLUME) != 0) return "read-only";
     if (type != "NTFS" && type != "ReFS") return "VSS cannot hold " + type;
@@ -61,6 +93,7 @@ GuestVolume describe(const Path& path, const std::wstring& place) {
     }
     volume.type = to_utf8(type.data());
     volume.note = why_not(volume.type, flags);
+    if (volume.note.empty()) volume.note = own_disk(volume.guid);
     return volume;
 }
 
@@ -79,16 +112,9 @@ std::vector<GuestVolume> list_volumes() {
 }
 
 Status flush_volume(const GuestVolume& volume) {
-    std::wstring path = to_wide(volume.guid);
-    while (path.ends_with(L'\\')) path.pop_back();  // the volume itself, not its root folder
-    const HANDLE opened =
-        ::CreateFileW(path.c_str(), GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE, nullptr,
-                      OPEN_EXISTING, 0, nullptr);
-    const bool is_open = opened != INVALID_HANDLE_VALUE;
-    const bool flushed = is_open && ::FlushFileBuffers(opened) != 0;
-    const DWORD error = flushed ? ERROR_SUCCESS : ::GetLastError();
-    if (is_open) ::CloseHandle(opened);
-    if (flushed) return {};
+    const Handle opened = open_volume(volume.guid, GENERIC_WRITE);
+    if (opened.valid() && ::FlushFileBuffers(opened.get())) return {};
+    const DWORD error = ::GetLastError();
     const Errc code = error == ERROR_ACCESS_DENIED ? Errc::denied : Errc::io;
     return fail(code, "volume.flush", volume.name + ": " + windows_error(error));
 }

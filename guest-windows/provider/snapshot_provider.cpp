@@ -186,7 +186,10 @@ Result<std::unique_ptr<ProviderServer>> ProviderServer::start(HoldGate& gate) {
 
 ProviderServer::~ProviderServer() {
     ::CoRevokeClassObject(objects_->registration);
+    // VSS may hold references to any of them, and they end with us.
+    ::CoDisconnectObject(&objects_->factory, 0);
     ::CoDisconnectObject(static_cast<IVssSoftwareSnapshotProvider*>(&objects_->provider), 0);
+    ::CoDisconnectObject(&objects_->nothing, 0);
 }
 
 }  // namespace stillpoint::windows_guest
