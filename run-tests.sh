@@ -86,7 +86,7 @@ step lint shellcheck bash -c 'git ls-files -z "*.sh" .ci/run \
 say 'gcc: build'
 memory_suites=(unit contract property golden fault)
 small_suites=(unit contract property golden tidy docs)
-large_suites=(fuzz fault sim peers vm)
+large_suites=(fault sim peers vm) # fuzz targets run where they are instrumented
 windows_suites=(unit golden wine)
 gcc_build=(ninja -C build)
 [ "$length" != fast ] || gcc_build=(build_suites build "${small_suites[@]}")
