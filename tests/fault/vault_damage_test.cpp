@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "support/instrumented.hpp"
 #include "support/vault_lab.hpp"
 
 using namespace stillpoint;
@@ -131,7 +132,7 @@ TEST_CASE("fault/vault: a flipped byte in any object") {
     for (const std::string& name : small.names) {
         CAPTURE(name);
         const Bytes good = test::whole(small.store, name);
-        const std::size_t step = good.size() < 2000 ? 7 : good.size() / 60 + 1;
+        const std::size_t step = test::slowness * (good.size() < 2000 ? 7 : good.size() / 60 + 1);
         for (std::size_t at = 0; at < good.size(); at += step) {
             CAPTURE(at);
             test::flip(small.store, name, at);
