@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "env/no_pipe_signal.hpp"
+
 namespace stillpoint::abi {
 namespace {
 
@@ -50,6 +52,7 @@ std::uint64_t Session::submit(serialization::Value request, std::string secret) 
 }
 
 void Session::run(std::uint64_t number, Job& job, const serialization::Value& request) {
+    const env::NoPipeSignal quiet;
     JobReporter reporter{link_, number};
     JobResult result = handle_request(request, {.config = config_,
                                                 .clock = clock_,

@@ -73,8 +73,7 @@ class Backup(unittest.TestCase):
                  if not node["node-name"].startswith("#block")]
         found += [str(job) for job in self.vm.qmp("query-jobs")]
         found += [str(export) for export in self.vm.qmp("query-block-exports")]
-        if self.stillpoint.jobs.exists():
-            found += [str(path) for path in self.stillpoint.jobs.rglob("*")]
+        found += self.stillpoint.job_files()
         if LIBVIRT and "None" not in images.must("virsh", "domjobinfo", self.vm.name):
             found.append("a libvirt job")
         return sorted(found)

@@ -83,6 +83,12 @@ class Stillpoint:
         """Starts a command and leaves it running; @return the process"""
         return self.place.spawn(*self.command, *arguments, log=log, env=self.environment)
 
+    def job_files(self):
+        """@return all that jobs have or left behind. Unlike rglob, walk takes it that folders go
+        away under it: a keeper may be at them."""
+        return [str(pathlib.Path(folder, name)) for folder, folders, files in os.walk(self.jobs)
+                for name in folders + files]
+
     def init(self, encryption="keyfile"):
         key_file = self.environment["STILLPOINT_KEY_FILE"]
         key = [] if encryption == "none" else ["--key-file", key_file]

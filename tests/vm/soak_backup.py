@@ -1,7 +1,6 @@
 """One backup of the soak, with what happens to it, and the proofs after it."""
 import json
 import os
-import pathlib
 import select
 import shutil
 import signal
@@ -187,10 +186,7 @@ def keepers():
 
 def leftovers(world, clean):
     """@param clean the traces of before the backup; None when QEMU was killed"""
-    # Unlike rglob, walk takes it that folders go away under it.
-    found = keepers() + [str(pathlib.Path(folder, name))
-                         for folder, folders, files in os.walk(world.stillpoint.jobs)
-                         for name in folders + files]
+    found = keepers() + world.stillpoint.job_files()
     if clean is not None:
         found += sorted(set(world.machine.traces()) ^ set(clean))
     return found

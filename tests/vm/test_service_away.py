@@ -49,7 +49,7 @@ class ServiceAway(unittest.TestCase):
                  if not node["node-name"].startswith("#block")]
         found = nodes + [str(job) for job in self.vm.qmp("query-jobs")]
         found += [str(export) for export in self.vm.qmp("query-block-exports")]
-        found += [str(path) for path in self.stillpoint.jobs.rglob("*")]
+        found += self.stillpoint.job_files()
         return sorted(found + soak_backup.keepers())
 
     def start(self):

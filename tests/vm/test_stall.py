@@ -75,7 +75,7 @@ class Stall(unittest.TestCase):
         found += [str(export) for export in self.vm.qmp("query-block-exports")]
         bitmaps = {bitmap["name"] for node in nodes for bitmap in node.get("dirty-bitmaps", [])
                    if bitmap.get("name")}  # a filter has one without
-        found += [str(path) for path in self.stillpoint.jobs.rglob("*")]
+        found += self.stillpoint.job_files()
         return sorted(found), sorted(bitmaps)
 
     def wait_clean(self, seconds=PROMISED_SECONDS):

@@ -1,8 +1,6 @@
 #include "vault/s3/curl_connection.hpp"
 
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -12,6 +10,7 @@
 #include "base/check.hpp"
 #include "base/hex.hpp"
 #include "chunk/hash.hpp"
+#include "env/no_pipe_signal.hpp"
 #include "vault/s3/answer.hpp"
 
 namespace stillpoint::vault::s3 {
@@ -39,30 +38,6 @@ long to_ms(env::Nanoseconds time) {
 curl_socket_t open_socket(void*, curlsocktype, curl_sockaddr* address) {
     return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
-
-/// TLS libraries write without MSG_NOSIGNAL: what a closed connection raises stays here.
-class NoPipeSignal {
-public:
-    NoPipeSignal() {
-        sigemptyset(&pipe_);
-        sigaddset(&pipe_, SIGPIPE);
-        sigset_t pending;
-        sigpending(&pending);
-        was_pending_ = sigismember(&pending, SIGPIPE) == 1;
-        pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
-    }
-    NoPipeSignal(const NoPipeSignal&) = delete;
-    NoPipeSignal& operator=(const NoPipeSignal&) = delete;
-    ~NoPipeSignal() {
-        constexpr timespec at_once{};
-        if (!was_pending_) (void)sigtimedwait(&pipe_, nullptr, &at_once);  // none: fine
-        pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-    }
-
-private:
-    sigset_t pipe_{}, before_{};
-    bool was_pending_ = false;
-};
 
 }  // namespace
 
@@ -248,7 +223,8 @@ Error CurlConnection::error_of(CURLcode code, const Exchange& exchange) const {
 
 Result<HttpAnswer> CurlConnection::send(const HttpRequest& request, const Credentials& credentials,
                                         env::Nanoseconds limit, const env::CancelToken& cancel) {
-    const NoPipeSignal quiet;
+    // TLS libraries write without MSG_NOSIGNAL.
+    const env::NoPipeSignal quiet;
     Exchange exchange;
     prepare(request, credentials, limit, exchange);
     SP_CHECK(curl_multi_add_handle(multi_.get(), easy_.get()) == CURLM_OK);

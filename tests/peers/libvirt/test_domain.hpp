@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "env/no_pipe_signal.hpp"
 #include "env/process.hpp"
 #include "hypervisor/hypervisor.hpp"
 
@@ -60,6 +61,7 @@ public:
     [[nodiscard]] env::Path image(const std::string& disk) const;
 
 private:
+    env::NoPipeSignal quiet_;                        // as in a job: libvirt writes to who has left
     std::string create_image(const TestDisk& disk);  // @return its <disk> element
     void make_bootable() const;
     std::string name_;
