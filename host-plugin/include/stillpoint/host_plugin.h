@@ -3,8 +3,9 @@
  * Rules: C only. Structs start with their size and the ABI version and only ever grow at the end; a
  * reader uses a member only when the struct's size covers it. Documents are UTF-8 JSON, given as
  * (pointer, length), valid during the call unless said otherwise. Memory returned by the plugin is
- * freed with sp_plugin.free. The plugin installs no signal handler and must not be dlclosed. SIGPIPE
- * is blocked in its own threads; who runs libvirt's event loop ignores it, as libvirt may raise it.
+ * freed with sp_plugin.free. The plugin installs no signal handler and must not be dlclosed.
+ * SIGPIPE is blocked in its own threads; who runs libvirt's event loop ignores it, as libvirt may
+ * raise it.
  */
 #ifndef STILLPOINT_HOST_PLUGIN_H
 #define STILLPOINT_HOST_PLUGIN_H
