@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -99,6 +100,13 @@ Status write_temporary(const Path& path, ByteView bytes, mode_t mode) {
     return {};
 }
 
+bool same_file(const Path& one, const Path& other) {
+    struct stat a {};
+    struct stat b {};
+    return ::stat(one.c_str(), &a) == 0 && ::stat(other.c_str(), &b) == 0 && a.st_dev == b.st_dev &&
+           a.st_ino == b.st_ino;
+}
+
 Status name_finally(const Path& temporary, const Path& final_path) {
     int error = 0;
     if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, final_path.c_str(), RENAME_NOREPLACE) !=
@@ -108,6 +116,8 @@ Status name_finally(const Path& temporary, const Path& final_path) {
     // NFS and some others know no RENAME_NOREPLACE; a hard link refuses an existing name as well.
     if (error == EINVAL || error == ENOSYS) {
         error = ::link(temporary.c_str(), final_path.c_str()) == 0 ? 0 : errno;
+        // A request whose answer got lost is made again, and hears that the name is taken: by us.
+        if (error == EEXIST && same_file(temporary, final_path)) error = 0;
         if (error == 0) ::unlink(temporary.c_str());
     }
     if (error == EEXIST) {

@@ -34,7 +34,7 @@ public:
     virtual Result<ByteCount> size(const std::string& name) = 0;
     /// All objects whose name starts with the prefix, sorted by name.
     virtual Result<std::vector<ObjectInfo>> list(const std::string& prefix) = 0;
-    /// Removing what is not there is success.
+    /// Durable when it returns success. Removing what is not there is success.
     virtual Status remove(const std::string& name) = 0;
     /// For people: URL or path.
     [[nodiscard]] virtual std::string describe() const = 0;

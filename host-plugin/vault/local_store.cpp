@@ -140,7 +140,12 @@ Result<std::vector<ObjectInfo>> LocalStore::list(const std::string& prefix) {
 
 Status LocalStore::remove(const std::string& name) {
     SP_TRY(names::check(name));
-    return env::remove_file(root_ / name);
+    const env::Path path = root_ / name;
+    SP_TRY(env::remove_file(path));
+    // Also where it was gone: who removed it may have been killed before this.
+    const Status synced = env::sync_folder(path.parent_path());
+    if (!synced && synced.error().code == Errc::not_found) return {};
+    return synced;
 }
 
 }  // namespace stillpoint::vault

@@ -11,6 +11,7 @@ namespace stillpoint::vault {
 
 /// Objects as files below one folder; folders 0700, files 0400. Half-written objects live in tmp/
 /// and are removed, by whoever opens the store, when they are older than a day.
+/// A removal is durable when it returns, too: what is removed next must not be gone before.
 class LocalStore final : public BlockStore {
 public:
     /// Needs no folder to be there: the first put makes it.

@@ -14,6 +14,7 @@
 #include "vault/opened_vault.hpp"
 #include "vault/pack_check.hpp"
 #include "vault/point_copies.hpp"
+#include "vault/point_record.hpp"
 
 namespace stillpoint::vault::gc {
 namespace {
@@ -108,6 +109,9 @@ Status Collector::look_at_forgotten() {
     for (const Forgotten& point : forgotten) {
         if (there.contains(point.id) || may_be_built_on(point, live_)) continue;
         nobodys_.insert(point.id);
+        // Whoever forgot it may have been killed just then: its end is durable before the end of
+        // what it needed.
+        if (!only_plans()) SP_TRY(core_->store.remove(point_object(point.id)));
     }
     return {};
 }
