@@ -13,6 +13,7 @@ constexpr mode_t folder_mode = 0700;
 constexpr mode_t object_mode = 0400;
 constexpr std::chrono::hours stale_after{24};  // longer than any single write takes
 constexpr int folder_depth_max = 4;            // ours need 2
+constexpr std::size_t config_bytes_max = 64u << 10;
 
 tl::unexpected<Error> store_error(const std::string& name, Error error) {
     if (error.code == Errc::not_found) {
@@ -34,7 +35,35 @@ Result<std::unique_ptr<LocalStore>> LocalStore::open(const env::Path& root,
     if (!folder.has_filename()) folder = folder.parent_path();  // a slash at the end
     std::unique_ptr<LocalStore> store{new LocalStore{folder}};  // NOLINT: private
     SP_TRY(store->remove_stale(clock));
+    (void)store->recognize();  // what cannot be read is told by who needs it
     return store;
+}
+
+Status LocalStore::recognize() {
+    const env::Path path = root_ / names::config;
+    SP_ASSIGN(Bytes config, env::read_file(path, config_bytes_max));
+    SP_ASSIGN(const env::FileStamp stamp, env::stamp_of(path));
+    const std::scoped_lock lock{mutex_};
+    config_ = std::move(config);
+    config_stamp_ = stamp;
+    return {};
+}
+
+Status LocalStore::still_there() {
+    const env::Path path = root_ / names::config;
+    const auto stamp = env::stamp_of(path);
+    const std::scoped_lock lock{mutex_};
+    if (config_.empty()) return {};
+    if (stamp && *stamp == config_stamp_) return {};
+    // Mounted again, or by a server that numbers its files anew: still the same vault.
+    const auto config = env::read_file(path, config_bytes_max);
+    if (config && stamp && *config == config_) {
+        config_stamp_ = *stamp;
+        return {};
+    }
+    return fail(Errc::io, "store.vanished",
+                "the vault is no longer at " + root_.string() + (config ? ": another one is" : ""),
+                "see whether its file system was unmounted, or another one mounted over it");
 }
 
 Status LocalStore::remove_stale(const env::Clock& clock) const {
@@ -69,12 +98,15 @@ Status LocalStore::make_durable_folder(const env::Path& folder) {
 Status LocalStore::put(const std::string& name, ByteView bytes) {
     SP_TRY(names::check(name));
     const env::Path path = root_ / name;
+    SP_TRY(still_there());
     SP_TRY(env::make_folders(root_ / names::tmp, folder_mode));
     SP_TRY(make_durable_folder(path.parent_path()));
     const Status written = env::write_durably(path, bytes, object_mode, root_ / names::tmp);
+    SP_TRY(still_there());
     if (!written && written.error().id == "file.exists") {
         return fail(Errc::busy, "store.exists", "object " + name + " exists");
     }
+    if (written && name == names::config) return recognize();
     return written;
 }
 
@@ -82,7 +114,10 @@ Result<Bytes> LocalStore::get(const std::string& name, ByteOffset at, ByteCount 
     SP_TRY(names::check(name));
     const env::Path path = root_ / name;
     const auto fd = env::open_file(path, O_RDONLY);
-    if (!fd) return store_error(name, fd.error());
+    if (!fd) {
+        SP_TRY(still_there());
+        return store_error(name, fd.error());
+    }
     // Compared before anything is allocated: the length may come from damaged bytes.
     const auto have = env::file_size(path);
     if (!have) return store_error(name, have.error());
@@ -99,8 +134,9 @@ Result<Bytes> LocalStore::get(const std::string& name, ByteOffset at, ByteCount 
 Result<ByteCount> LocalStore::size(const std::string& name) {
     SP_TRY(names::check(name));
     const auto bytes = env::file_size(root_ / name);
-    if (!bytes) return store_error(name, bytes.error());
-    return *bytes;
+    if (bytes) return *bytes;
+    SP_TRY(still_there());
+    return store_error(name, bytes.error());
 }
 
 Status LocalStore::list_below(const std::string& folder, const std::string& prefix,
@@ -133,6 +169,7 @@ Result<std::vector<ObjectInfo>> LocalStore::list(const std::string& prefix) {
     const std::size_t slash = prefix.rfind('/');
     const std::string folder = slash == std::string::npos ? "" : prefix.substr(0, slash + 1);
     SP_TRY(list_below(folder, prefix, found));
+    SP_TRY(still_there());
     std::sort(found.begin(), found.end(),
               [](const ObjectInfo& a, const ObjectInfo& b) { return a.name < b.name; });
     return found;
@@ -142,6 +179,7 @@ Status LocalStore::remove(const std::string& name) {
     SP_TRY(names::check(name));
     const env::Path path = root_ / name;
     SP_TRY(env::remove_file(path));
+    SP_TRY(still_there());
     // Also where it was gone: who removed it may have been killed before this.
     const Status synced = env::sync_folder(path.parent_path());
     if (!synced && synced.error().code == Errc::not_found) return {};

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "env/clock.hpp"
+#include "env/file_stamp.hpp"
 #include "env/files.hpp"
 #include "vault/block_store.hpp"
 
@@ -12,6 +13,9 @@ namespace stillpoint::vault {
 /// Objects as files below one folder; folders 0700, files 0400. Half-written objects live in tmp/
 /// and are removed, by whoever opens the store, when they are older than a day.
 /// A removal is durable when it returns, too: what is removed next must not be gone before.
+/// A vault that was opened has to stay where it is: where its file system was unmounted, or another
+/// one mounted over it, nothing is written beside it, and nothing passes for missing (io, id
+/// "store.vanished").
 class LocalStore final : public BlockStore {
 public:
     /// Needs no folder to be there: the first put makes it.
@@ -28,11 +32,17 @@ private:
     explicit LocalStore(env::Path root) : root_(std::move(root)) {}
     Status make_durable_folder(const env::Path& folder);
     [[nodiscard]] Status remove_stale(const env::Clock& clock) const;
+    /// Keeps in mind which vault this is, by its config; nothing where there is none yet.
+    Status recognize();
+    /// @errors io, id "store.vanished"
+    Status still_there();
     Status list_below(const std::string& folder, const std::string& prefix,
                       std::vector<ObjectInfo>& found) const;
     env::Path root_;
-    std::mutex mutex_;
+    std::mutex mutex_;                     // guards what follows
     std::set<env::Path> durable_folders_;  // seen to it in this process
+    Bytes config_;                         // empty: no vault yet
+    env::FileStamp config_stamp_;          // of the file that was read last
 };
 
 }  // namespace stillpoint::vault

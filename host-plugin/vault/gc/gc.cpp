@@ -130,8 +130,9 @@ Result<Reach> Collector::walk_points(Reach reach) {
         if (walked_.contains(id)) continue;
         const auto point = load_point(*core_, id);
         if (!point && point.error().code == Errc::not_found) continue;  // forgotten, or a fence
+        if (!point && point.error().code != Errc::corrupt) return fail(point.error());
         if (!point) {
-            return fail(point.error().code, "gc.damage", point.error().text,
+            return fail(Errc::corrupt, "gc.damage", point.error().text,
                         "nothing is deleted while a recovery point cannot be read: see "
                         "`stillpoint vault check`, and forget the point if it is lost");
         }
@@ -178,6 +179,8 @@ Status Collector::walk_forgotten(Reach& reach) {
         SP_TRY(alive());
         if (nobodys_.contains(entry.id) || walked_.contains(entry.id)) continue;
         const auto point = load_forgotten(*core_, entry.id);
+        const bool gone = !point && point.error().code == Errc::not_found;  // by another gc
+        if (!point && !gone && point.error().code != Errc::corrupt) return fail(point.error());
         if (!point) {
             return fail(point.error().code, "gc.damage",
                         "forgotten recovery point " + entry.id + ": " + point.error().text,
