@@ -308,7 +308,7 @@ Result<GcResult> Collector::run() {
     SP_TRY(condemn(chosen, std::move(reach)));
     for (const PointId& id : nobodys_) SP_TRY(remove_forgotten(*core_, id));
     SP_TRY(tidy_index(*core_));
-    SP_TRY(remove_old_fences(*core_, fences_kept));
+    SP_TRY(remove_old_fences(*core_, id_, fences_kept));
     run_->end();
     return result_;
 }

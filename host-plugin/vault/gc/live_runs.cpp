@@ -39,6 +39,7 @@ struct Newest {
     RunState state;
     unsigned long number = 0;
     ObjectInfo object;
+    std::uint64_t began_ns = 0;  // by the store's clock; 0: it does not tell
 };
 
 Status read_times(const VaultCore& core, Newest& newest) {
@@ -47,6 +48,10 @@ Status read_times(const VaultCore& core, Newest& newest) {
         plaintext ? decode_run(*plaintext) : Result<RunRecord>{fail(plaintext.error())};
     if (record) {
         newest.state.started_ns = record->started_ns;
+        // A host whose clock is ahead seems to have begun later than it did.
+        if (newest.began_ns != 0) {
+            newest.state.started_ns = std::min(record->started_ns, newest.began_ns);
+        }
         newest.state.expires_ns = record->expires_ns;
         return {};
     }
@@ -82,6 +87,7 @@ Result<std::vector<RunState>> list_runs(const VaultCore& core) {
         Newest& run = by_id[name->first];
         run.state.id = name->first;
         run.state.objects.push_back(object.name);
+        if (name->second == 0) run.began_ns = object.modified_ns;
         if (run.state.objects.size() > 1 && name->second < run.number) continue;
         run.number = name->second;
         run.object = object;
@@ -105,9 +111,23 @@ Status bury_run(const VaultCore& core, const RunState& run) {
     return {};
 }
 
-Status remove_old_fences(const VaultCore& core, std::chrono::hours kept) {
+namespace {
+
+/// What time it is by the store's clock: when it got an object that is younger than the process. A
+/// host whose clock is ahead by months would take a fence that it has just put for an old one.
+Result<std::uint64_t> store_time_ns(const VaultCore& core, const std::string& own_run) {
+    SP_ASSIGN(const auto objects, core.store.list(names::runs + own_run + "."));
+    std::uint64_t newest = 0;
+    for (const ObjectInfo& object : objects) newest = std::max(newest, object.modified_ns);
+    return newest == 0 ? since_epoch_ns(core.clock.wall()) : newest;
+}
+
+}  // namespace
+
+Status remove_old_fences(const VaultCore& core, const std::string& own_run,
+                         std::chrono::hours kept) {
     SP_ASSIGN(const auto objects, core.store.list(names::points));
-    const std::uint64_t now = since_epoch_ns(core.clock.wall());
+    SP_ASSIGN(const std::uint64_t now, store_time_ns(core, own_run));
     const auto kept_ns = static_cast<std::uint64_t>(env::Nanoseconds{kept}.count());
     for (const ObjectInfo& object : objects) {
         if (object.size.raw() > fence_object_bytes_max || object.modified_ns == 0 ||

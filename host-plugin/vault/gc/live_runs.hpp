@@ -16,7 +16,7 @@ inline constexpr std::chrono::minutes clock_skew_max{30};
 struct RunState {
     std::string id;
     std::vector<std::string> objects;  // runs/<id>.<n>
-    std::uint64_t started_ns = 0;      // wall clock; 0: unknown
+    std::uint64_t started_ns = 0;  // by its host's clock or the store's, the earlier; 0: unknown
     std::uint64_t expires_ns = 0;
     [[nodiscard]] bool expired(env::Nanoseconds wall) const;
     [[nodiscard]] bool is_gc() const;
@@ -34,7 +34,10 @@ struct RunState {
 /// @errors io and the like
 [[nodiscard]] Status bury_run(const VaultCore& core, const RunState& run);
 
-/// Removes fences that the store got longer ago than that: no process stands still for so long.
-[[nodiscard]] Status remove_old_fences(const VaultCore& core, std::chrono::hours kept);
+/// Removes fences that the store got longer ago than that, by its own clock: no process stands
+/// still for so long.
+/// @param own_run a run of this process, whose object tells what time it is there
+[[nodiscard]] Status remove_old_fences(const VaultCore& core, const std::string& own_run,
+                                       std::chrono::hours kept);
 
 }  // namespace stillpoint::vault::gc
