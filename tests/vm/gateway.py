@@ -70,9 +70,9 @@ class Gateway:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)  # a daemon's parent is the namespace's first process: this one
 
-    def start(self):
-        """The gateway alone; the cluster behind it has gone on."""
-        self.run("radosgw", "-n", "client.rgw.a", "-c", self.folder / "ceph.conf")
+    def start(self, *options):
+        """The gateway alone; the cluster behind it has gone on. @param options of ceph.conf"""
+        self.run("radosgw", "-n", "client.rgw.a", "-c", self.folder / "ceph.conf", *options)
         deadline = lab.Deadline(60)
         while True:
             try:
@@ -82,6 +82,10 @@ class Gateway:
                 if deadline.passed():
                     raise
                 select.select([], [], [], 0.05)
+
+    def log(self):
+        """What the gateway wrote, a line for each request with its status among others."""
+        return (self.folder / "client.rgw.a.log").read_text(errors="replace")
 
     def environment(self, **more):
         """What makes `stillpoint` talk to it, whatever the machine has set for another store."""

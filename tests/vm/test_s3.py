@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A vault in an object store: a real Ceph RADOS gateway, with powered-off images as the VMs.
 
-    test_s3.py CONTRACT-PROGRAM
+    test_s3.py CONTRACT-PROGRAM CLOCK-LIBRARY
 """
 import json
 import os
@@ -9,6 +9,7 @@ import pathlib
 import random
 import select
 import shutil
+import struct
 import subprocess
 import sys
 import unittest
@@ -135,6 +136,39 @@ class Life(S3):
         self.assertEqual(configured.run("points", "--vault", url).json, {"points": []})
 
 
+class Moved(S3):
+    """Objects may be copied between stores with any tool. So blocks that are stored as differences
+    come to an object store, where none are made."""
+
+    def change_pages(self, path, seed):
+        """As a database writes: pages of 4 KiB here and there."""
+        dice = random.Random(seed)
+        with open(path, "r+b") as image:
+            for page in dice.sample(range(path.stat().st_size // 4096), 24):
+                image.seek(page * 4096)
+                image.write(dice.randbytes(4096))
+
+    def test_differences_move_from_a_folder_and_are_built_on(self):
+        GATEWAY.make_bucket(self.bucket)
+        local = product.Stillpoint(self.place, vault="local")
+        local.init()
+        path = self.image("db", 6, seed=10)
+        first = self.backup(path, local)
+        self.change_pages(path, 11)
+        second = self.backup(path, local)
+        self.assertLess(second["disks"][0]["stored"], second["disks"][0]["shipped"] / 4)
+        for file in filter(pathlib.Path.is_file, local.vault.rglob("*")):
+            GATEWAY.request("PUT", f"/{self.bucket}/vaults/one/{file.relative_to(local.vault)}",
+                            "--data-binary", f"@{file}")
+        self.assert_restores(second, path)
+        self.change_pages(path, 12)
+        third = self.backup(path)  # whole blocks; map nodes that differ from those of before
+        self.stillpoint.run("forget", first["point"])
+        self.stillpoint.run("vault", "gc", self.url)
+        self.assert_clean()
+        self.assert_restores(third, path)
+
+
 class Killed(S3):
     def test_the_gateway_dies_and_comes_back(self):
         self.init()
@@ -143,10 +177,16 @@ class Killed(S3):
                                         log="backup.log")
         self.wait_for_packs(1, process)
         GATEWAY.kill()
-        GATEWAY.start()
+        # Once it is back it answers one request at a time, and the others with 503 SlowDown.
+        GATEWAY.start("--rgw-max-concurrent-requests=1")
+        self.addCleanup(GATEWAY.start)
+        self.addCleanup(GATEWAY.kill)
         self.assertIn(process.wait(120), (0, 3), self.log_of("backup.log"))
+        checks = [self.stillpoint.start("vault", "check", self.url, "--read-data", log="check.log")
+                  for _ in range(2)]
+        self.assertEqual([check.wait(60) for check in checks], [0, 0], self.log_of("check.log"))
+        self.assertGreater(GATEWAY.log().count("HTTP/1.1\" 503 "), 0)
         self.assert_restores(self.stillpoint.run("show", "big@latest").json, path)
-        self.assert_clean()
 
     def test_the_gateway_stays_away(self):
         self.init()
@@ -279,6 +319,15 @@ class Refused(S3):
                 for secret in SECRETS:
                     self.assertNotIn(secret, json.dumps(answer.json) + answer.log)
 
+    def test_a_wrong_clock_is_named(self):
+        self.init()
+        clock = self.place.folder / "clock"
+        clock.write_bytes(struct.pack("<q", 40 * 60 * 10**9))
+        late = self.product(LD_PRELOAD=CLOCK_LIBRARY, STILLPOINT_TEST_CLOCK=str(clock))
+        refused = late.run("points", expect=1)
+        self.assertEqual(refused.error, "s3.clock_skew")
+        self.assertRegex(refused.json["error"]["text"], "24[0-9][0-9] s ahead of the store's")
+
     def test_credentials_from_a_file_and_from_a_command(self):
         self.init()
         nobody = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
@@ -296,12 +345,13 @@ class Refused(S3):
 
 
 if __name__ == "__main__":
-    CONTRACT = sys.argv.pop(1)
+    CONTRACT, CLOCK_LIBRARY = sys.argv[1:3]
+    del sys.argv[1:3]
     if missing := [name for name in gateway.PROGRAMS if not shutil.which(name)]:
         lab.skip(f"no {', '.join(missing)}: packaging/install-deps.sh installs them")
-    sys.argv.insert(1, CONTRACT)  # for the same program, run again inside
+    sys.argv[1:1] = CONTRACT, CLOCK_LIBRARY  # for the same program, run again inside
     lab.enter()
-    sys.argv.pop(1)
+    del sys.argv[1:3]
     with lab.Lab() as PLACE:
         GATEWAY = gateway.Gateway(PLACE)
         unittest.main(verbosity=2)
