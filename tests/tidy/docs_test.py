@@ -62,7 +62,7 @@ class ManPage(unittest.TestCase):
             self.assertIn(option, known)
 
     def test_every_key_of_host_xml_is_documented(self):
-        source = (ROOT / "host-plugin/abi/config.cpp").read_text()
+        source = (ROOT / "host-plugin/abi/config_keys.cpp").read_text()
         keys = re.findall(r'\{"([a-z]+)",\s*"([a-z-]+)",', source)
         self.assertGreater(len(keys), 5)
         page = man("stillpoint-host.xml.5")
