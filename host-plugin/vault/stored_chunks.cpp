@@ -16,9 +16,9 @@ namespace {
 
 // About 3,500 nodes with fan-out 64: those that 1,200 scattered changes touch.
 constexpr std::size_t map_records_bytes_max = 8u << 20;
-// Of segments that only reading can ask a writer asks so many for each chunk: 160 microseconds
-// where a page costs 20.
-constexpr std::size_t unsure_segments_max = 8;
+// Of segments that only reading can ask a writer asks so many for each chunk: two pages of 20
+// microseconds each, beside the 300 that a chunk takes anyway.
+constexpr std::size_t unsure_segments_max = 4;
 
 }  // namespace
 

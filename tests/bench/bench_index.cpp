@@ -33,7 +33,7 @@ namespace {
 const env::SystemClock real_clock;
 constexpr std::uint64_t chunks_per_pack = 500;
 constexpr std::uint64_t run_segment_entries = 1u << 18;
-constexpr std::size_t unsure_segments_max = 8;  // of a backup
+constexpr std::size_t unsure_segments_max = 4;  // of a backup
 
 struct Options {
     std::string folder;
