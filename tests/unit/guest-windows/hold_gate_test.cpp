@@ -75,7 +75,9 @@ TEST_CASE("windows/gate: another set, a second hold and one after the release ar
     REQUIRE(world.gate.begin(set));
     world.gate.limit(1ms);
     CHECK_FALSE(world.gate.hold(set));
+    const os::nanoseconds let_go = world.gate.thawed();
     CHECK_FALSE(world.gate.hold(set));
+    CHECK(world.gate.thawed() == let_go);  // at once: nothing is held a second time
 }
 
 TEST_CASE("windows/gate: the thaw of an earlier job does not release a later one") {
