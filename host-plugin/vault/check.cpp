@@ -119,8 +119,8 @@ Status Checker::read_pack(const PackName& name, std::uint64_t total_bytes) {
         log_.add(name.object() + ": " + record.text);
     }
     if (!verdict.missing) ++packs_read_;
-    const std::uint64_t done = bytes_read_ += verdict.bytes_read;
     const std::scoped_lock lock{mutex_};
+    const std::uint64_t done = bytes_read_ += verdict.bytes_read;
     for (const DamagedRecord& record : verdict.records) damaged_.insert(record.id);
     tell(done, std::max(done, total_bytes));
     return {};

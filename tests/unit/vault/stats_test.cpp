@@ -98,3 +98,25 @@ TEST_CASE("vault/stats: data counts each point's blocks, the last at its true le
     CHECK(stats.chunk_bytes_stored > stats.unique_bytes);  // noise, and its seals
     CHECK_FALSE(lab.vault().stats({}, {}).value().data_bytes);
 }
+
+TEST_CASE("vault/check: says how far it is, forwards and to the end, in both depths") {
+    MemoryStore store;
+    VaultLab lab{store};
+    for (std::uint64_t seed = 1; seed <= 4; ++seed) {
+        REQUIRE(lab.backup({{"vda", test::random_disk(6 * VaultLab::chunk_bytes, seed)}}));
+    }
+    for (const CheckDepth depth : {CheckDepth::structure, CheckDepth::read_data}) {
+        std::vector<std::uint64_t> told;
+        std::uint64_t all = 0;
+        const auto note = [&](std::uint64_t done, std::uint64_t total) {
+            told.push_back(done);
+            all = total;
+        };
+        const auto found = lab.vault().check(depth, note, {}).value();
+        CHECK(found.damage.empty());
+        REQUIRE(told.size() >= 4);
+        CHECK(std::is_sorted(told.begin(), told.end()));
+        CHECK(told.back() == all);
+        CHECK(all == (depth == CheckDepth::structure ? found.points : found.bytes_read));
+    }
+}
