@@ -244,6 +244,11 @@ TEST_CASE("windows/backup: a volume that VSS does not take is left out and named
     CHECK(prepared.left_out[1].volume == "E:\\");
     vss.ends["add C:\\"] = {vss::volume_not_supported};
     CHECK(backup.prepare(order_within(60s)).problem.id == "vss.volume");
+    // Another failure may name a volume, too: it is no reason to do without it.
+    vss.ends["add D:\\"] = {vss::access_denied};
+    const PrepareReport denied = backup.prepare(order);
+    CHECK(denied.left_out.empty());
+    CHECK_FALSE(denied.ready);
 }
 
 TEST_CASE("windows/backup: only writers that held are told that their data is in the backup") {
