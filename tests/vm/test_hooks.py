@@ -144,7 +144,8 @@ class HookMatrix(unittest.TestCase):
 
     def test_ten_megabytes_on_both_streams(self):
         self.hook("10-a", "head -c 10485760 /dev/zero | tr '\\0' x; "
-                          "head -c 10485760 /dev/zero | tr '\\0' y >&2; exit 3")
+                          "head -c 10485760 /dev/zero | tr '\\0' y >&2; exit 3",
+                  pre_attributes="timeout='50s'")
         evidence = self.pre_evidence()
         self.assertTrue(evidence["note"].startswith("exit code 3: yyy"), evidence["note"])
 
