@@ -18,6 +18,8 @@ using Call = PowerJournal::Call;
 using Kind = Call::Kind;
 using Leave = PowerJournal::Leave;
 
+// Wrapped calls have no other way to find it.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
 std::atomic<PowerJournal*> listening{nullptr};
 
 std::string parent_of(const std::string& path) {
