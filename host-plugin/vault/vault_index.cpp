@@ -137,9 +137,13 @@ IndexAnswer VaultIndex::find_stored(const chunk::ChunkId& id, std::size_t unsure
         }
     }
     const std::size_t asked = std::min(unsure.size(), unsure_max);
-    const std::size_t first = asked < unsure.size() ? turn_++ * asked : 0;
+    // Those behind the last one that was asked, so that each has its turn.
+    const auto begin = std::lower_bound(unsure.begin(), unsure.end(), turn_.load());
+    const auto first = asked < unsure.size() ? begin - unsure.begin() : 0;
     for (std::size_t i = 0; i < asked; ++i) {
-        ask(*segments, unsure[(first + i) % unsure.size()], key, answer);
+        const std::size_t at = unsure[(static_cast<std::size_t>(first) + i) % unsure.size()];
+        ask(*segments, at, key, answer);
+        turn_ = at + 1;
     }
     mark_condemned(answer.hits);
     return answer;

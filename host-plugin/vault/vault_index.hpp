@@ -83,7 +83,7 @@ private:
     std::shared_ptr<const Readers> readers_ = std::make_shared<const Readers>();
     // Among the readers; where those have changed meanwhile, a guess is lost.
     mutable std::atomic<std::size_t> near_{0};
-    mutable std::atomic<std::size_t> turn_{0};  // counts lookups that could not ask everybody
+    mutable std::atomic<std::size_t> turn_{0};  // the next to ask where not all are
 };
 
 }  // namespace stillpoint::vault

@@ -211,7 +211,7 @@ TEST_CASE(
     for (std::uint64_t i = 0; i < chunk_count; ++i) {
         again += run->put(world.id(i), chunk_of(i), Content::data).value().known() ? 0 : 1;
     }
-    CHECK(again < 16);
+    CHECK(again <= 16);  // each of the 61 has had its turn by then
     for (std::uint64_t i = 0; i < chunk_count; i += 7) {
         REQUIRE(chunks->get(world.id(i), Content::data).value() == chunk_of(i));
     }
