@@ -135,6 +135,22 @@ class BadInput(Faults):
         answer = self.stillpoint.run("restore", point, "--to", folder, "--format", "raw", expect=1)
         self.assertEqual(answer.error, "restore.exists")
 
+    def test_a_vault_that_can_only_be_read(self):
+        _, access = self.small_vm()
+        run, vault = self.stillpoint.run, self.stillpoint.vault
+        point = self.stillpoint.backup(access, expect=3)["point"]
+        images.must("mount", "--bind", vault, vault)
+        self.addCleanup(lambda: os.path.ismount(vault) and images.must("umount", vault))
+        images.must("mount", "-o", "remount,ro,bind", vault)
+        for refused in (("backup", *access), ("vault", "gc"), ("forget", point)):
+            self.assertEqual(run(*refused, expect=1).error, "os.erofs", refused)
+        self.assertEqual([row["point"] for row in run("points").json["points"]], [point])
+        run("vault", "check", "--read-data")
+        self.stillpoint.restore(point, self.place.folder / f"read-only-{Faults.number}")
+        images.must("umount", vault)
+        self.stillpoint.backup(access, expect=3)
+        run("vault", "check", "--read-data")
+
 
 class OddDisks(Faults):
     def compare_rounds(self, disk):
