@@ -237,7 +237,7 @@ Error missing_error(const chunk::ChunkId& id, const std::optional<Error>& worst)
 }  // namespace
 
 /// Offers the places where a chunk may be to `use` until it succeeds: those that cost no reading of
-/// the index, then the others, those of condemned packs last.
+/// the index, what its neighbours' segment says, then the others, those of condemned packs last.
 template <class T, class Use>
 Result<T> StoredChunks::first_of(const chunk::ChunkId& id, Use&& use) {
     std::optional<Error> worst;
