@@ -66,6 +66,11 @@ Status LocalStore::still_there() {
                 "see whether its file system was unmounted, or another one mounted over it");
 }
 
+tl::unexpected<Error> LocalStore::failed(const std::string& name, Error error) {
+    const Status there = still_there();
+    return there ? store_error(name, std::move(error)) : fail(there.error());
+}
+
 Status LocalStore::remove_stale(const env::Clock& clock) const {
     const env::Path folder = root_ / names::tmp;
     const auto files = env::list_folder(folder);
@@ -95,13 +100,17 @@ Status LocalStore::make_durable_folder(const env::Path& folder) {
     return {};
 }
 
+Status LocalStore::write(const env::Path& path, ByteView bytes) {
+    SP_TRY(env::make_folders(root_ / names::tmp, folder_mode));
+    SP_TRY(make_durable_folder(path.parent_path()));
+    return env::write_durably(path, bytes, object_mode, root_ / names::tmp);
+}
+
 Status LocalStore::put(const std::string& name, ByteView bytes) {
     SP_TRY(names::check(name));
     const env::Path path = root_ / name;
     SP_TRY(still_there());
-    SP_TRY(env::make_folders(root_ / names::tmp, folder_mode));
-    SP_TRY(make_durable_folder(path.parent_path()));
-    const Status written = env::write_durably(path, bytes, object_mode, root_ / names::tmp);
+    const Status written = write(path, bytes);
     SP_TRY(still_there());
     if (!written && written.error().id == "file.exists") {
         return fail(Errc::busy, "store.exists", "object " + name + " exists");
@@ -114,20 +123,18 @@ Result<Bytes> LocalStore::get(const std::string& name, ByteOffset at, ByteCount 
     SP_TRY(names::check(name));
     const env::Path path = root_ / name;
     const auto fd = env::open_file(path, O_RDONLY);
-    if (!fd) {
-        SP_TRY(still_there());
-        return store_error(name, fd.error());
-    }
+    if (!fd) return failed(name, fd.error());
     // Compared before anything is allocated: the length may come from damaged bytes.
     const auto have = env::file_size(path);
-    if (!have) return store_error(name, have.error());
+    if (!have) return failed(name, have.error());
     if (at.raw() > have->raw() || length.raw() > have->raw() - at.raw()) {
-        return fail(Errc::corrupt, "store.short",
-                    "object " + name + " has only " + std::to_string(have->raw()) + " bytes");
+        return failed(name,
+                      {Errc::corrupt, "store.short",
+                       "object " + name + " has only " + std::to_string(have->raw()) + " bytes"});
     }
     Bytes bytes(length.raw());
     const Status read = env::read_at(fd->get(), at, bytes, path);
-    if (!read) return store_error(name, read.error());
+    if (!read) return failed(name, read.error());
     return bytes;
 }
 
@@ -135,8 +142,7 @@ Result<ByteCount> LocalStore::size(const std::string& name) {
     SP_TRY(names::check(name));
     const auto bytes = env::file_size(root_ / name);
     if (bytes) return *bytes;
-    SP_TRY(still_there());
-    return store_error(name, bytes.error());
+    return failed(name, bytes.error());
 }
 
 Status LocalStore::list_below(const std::string& folder, const std::string& prefix,
@@ -168,8 +174,9 @@ Result<std::vector<ObjectInfo>> LocalStore::list(const std::string& prefix) {
     std::vector<ObjectInfo> found;
     const std::size_t slash = prefix.rfind('/');
     const std::string folder = slash == std::string::npos ? "" : prefix.substr(0, slash + 1);
-    SP_TRY(list_below(folder, prefix, found));
+    const Status listed = list_below(folder, prefix, found);
     SP_TRY(still_there());
+    SP_TRY(listed);
     std::sort(found.begin(), found.end(),
               [](const ObjectInfo& a, const ObjectInfo& b) { return a.name < b.name; });
     return found;
@@ -178,8 +185,9 @@ Result<std::vector<ObjectInfo>> LocalStore::list(const std::string& prefix) {
 Status LocalStore::remove(const std::string& name) {
     SP_TRY(names::check(name));
     const env::Path path = root_ / name;
-    SP_TRY(env::remove_file(path));
+    const Status removed = env::remove_file(path);
     SP_TRY(still_there());
+    SP_TRY(removed);
     // Also where it was gone: who removed it may have been killed before this.
     const Status synced = env::sync_folder(path.parent_path());
     if (!synced && synced.error().code == Errc::not_found) return {};

@@ -14,8 +14,9 @@ namespace stillpoint::vault {
 /// and are removed, by whoever opens the store, when they are older than a day.
 /// A removal is durable when it returns, too: what is removed next must not be gone before.
 /// A vault that was opened has to stay where it is: where its file system was unmounted, or another
-/// one mounted over it, nothing is written beside it, and nothing passes for missing (io, id
-/// "store.vanished").
+/// one mounted over it, no further call writes anything there, and nothing passes for missing (io,
+/// id "store.vanished"). A put that was under way just then may leave its object there: a stray
+/// that a gc of that vault removes.
 class LocalStore final : public BlockStore {
 public:
     /// Needs no folder to be there: the first put makes it.
@@ -36,6 +37,9 @@ private:
     Status recognize();
     /// @errors io, id "store.vanished"
     Status still_there();
+    /// What a call tells that failed: that the vault is gone, where that may be why.
+    tl::unexpected<Error> failed(const std::string& name, Error error);
+    Status write(const env::Path& path, ByteView bytes);
     Status list_below(const std::string& folder, const std::string& prefix,
                       std::vector<ObjectInfo>& found) const;
     env::Path root_;

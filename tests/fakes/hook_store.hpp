@@ -1,6 +1,7 @@
 #pragma once
 #include <atomic>
 #include <functional>
+#include <mutex>
 #include <string>
 
 #include "vault/block_store.hpp"
@@ -43,11 +44,15 @@ public:
 
 private:
     void before(const std::string& call) {
-        if (struck_ || !when_(call)) return;
-        struck_ = true;
+        {
+            const std::scoped_lock lock{mutex_};
+            if (struck_ || !when_(call)) return;
+            struck_ = true;
+        }
         hook_();
     }
     vault::BlockStore& below_;
+    std::mutex mutex_;  // guards when_
     When when_;
     Hook hook_;
     std::atomic<bool> struck_{false};

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <shared_mutex>
 
 #include "fakes/hook_store.hpp"
 #include "support/vault_lab.hpp"
@@ -18,6 +19,41 @@ namespace {
 
 constexpr std::size_t disk_bytes = 6 * VaultLab::chunk_bytes;
 
+/// Another store that can be held between two calls of all its threads: a put that was under way
+/// may end where the vault no longer is. @threads any
+class GateStore final : public BlockStore {
+public:
+    explicit GateStore(BlockStore& below) : below_(below) {}
+    Status put(const std::string& name, ByteView bytes) override {
+        const std::shared_lock lock{gate_};
+        return below_.put(name, bytes);
+    }
+    Result<Bytes> get(const std::string& name, ByteOffset at, ByteCount length) override {
+        const std::shared_lock lock{gate_};
+        return below_.get(name, at, length);
+    }
+    Result<ByteCount> size(const std::string& name) override {
+        const std::shared_lock lock{gate_};
+        return below_.size(name);
+    }
+    Result<std::vector<ObjectInfo>> list(const std::string& prefix) override {
+        const std::shared_lock lock{gate_};
+        return below_.list(prefix);
+    }
+    Status remove(const std::string& name) override {
+        const std::shared_lock lock{gate_};
+        return below_.remove(name);
+    }
+    [[nodiscard]] std::string describe() const override { return below_.describe(); }
+    [[nodiscard]] std::unique_lock<std::shared_mutex> between_calls() {
+        return std::unique_lock{gate_};
+    }
+
+private:
+    BlockStore& below_;
+    std::shared_mutex gate_;
+};
+
 /// A vault at a name that can lead elsewhere, as a mount point does.
 class Mounted {
 public:
@@ -29,7 +65,8 @@ public:
             const VaultLab made{*stranger};
         }
         mount(real_);
-        store_ = LocalStore::open(point_ / "vault", clock_).value();
+        local_ = LocalStore::open(point_ / "vault", clock_).value();
+        store_.emplace(*local_);
         lab_.emplace(*store_);
         kept_ = lab_->backup({{"vda", disk_}}).value();
         elsewhere_ = files_elsewhere();
@@ -37,7 +74,10 @@ public:
     [[nodiscard]] BlockStore& store() { return *store_; }
     [[nodiscard]] VaultLab& lab() { return *lab_; }
     [[nodiscard]] const Bytes& disk() const { return disk_; }
-    void go_away() { mount(other_); }
+    void go_away() {
+        const auto held = store_->between_calls();
+        mount(other_);
+    }
     /// Something that gc has to delete.
     void forget_something(std::uint64_t seed) {
         const auto point = lab_->backup({{"vda", test::random_disk(disk_bytes, seed)}}).value();
@@ -57,8 +97,9 @@ public:
 
 private:
     void mount(const fs::path& target) const {
-        fs::remove(point_);
-        fs::create_directory_symlink(target, point_);
+        const fs::path next = folder_.path() / "next";
+        fs::create_directory_symlink(target, next);
+        fs::rename(next, point_);  // at once, as mount(2) does it
     }
     [[nodiscard]] std::set<fs::path> files_elsewhere() const {
         std::set<fs::path> all;
@@ -70,7 +111,8 @@ private:
     fs::path point_ = folder_.path() / "mnt", real_ = folder_.path() / "real",
              other_ = folder_.path() / "other";
     env::SystemClock clock_;
-    std::unique_ptr<LocalStore> store_;
+    std::unique_ptr<LocalStore> local_;
+    std::optional<GateStore> store_;
     Bytes disk_ = test::random_disk(disk_bytes, 1);
     std::optional<VaultLab> lab_;
     Point kept_;
