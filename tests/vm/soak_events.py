@@ -238,13 +238,15 @@ class Disturber:
         self.world.tell(f"foreign bitmap: {name} on {disk.name}")
 
     def restart_service(self):
+        """@return the signal that libvirtd got; None: there is none, and the VM was restarted"""
         if not self.world.machine.has_service:
             self.restart()
-            return
+            return None
         number = self.dice.choice((signal.SIGTERM, signal.SIGKILL))
         self.world.machine.restart_service(number)
         self.world.counts["libvirtd restarts"] += 1
         self.world.tell(f"libvirtd restarted: {number.name}")
+        return number
 
     def shake(self):
         event = self.dice.choices(

@@ -74,7 +74,7 @@ class SoakMachine:
 class PlainMachine(SoakMachine):
     """A QEMU with the test's and the product's monitors."""
     has_service = False
-    lost_job = staticmethod(lambda: False)
+    lost = staticmethod(lambda: "")
     trims_during_backup = True
 
     def __init__(self, place, uuid):
@@ -241,33 +241,44 @@ class LibvirtMachine(SoakMachine):
         job = self.domain.jobInfo()[0]
         return super().traces() + (["a libvirt job"] if job else [])
 
-    def lost_job(self):
-        """libvirt 9.0 killed inside virDomainBackupBegin: it comes back with a job that it knows
-        nothing of, and that nobody can end before the VM ends."""
+    def lost(self):
+        """What libvirt 9.0 has lost when it was killed inside virDomainBackupBegin (ADR 9): it comes
+        back with a job that it knows nothing of, or takes the VM for off while its QEMU runs.
+        @return a sentence; empty: nothing"""
         try:
             self.domain.jobInfo()
         except self.libvirt.libvirtError as error:
             if "backup job data missing" in str(error):
-                return True
+                return "libvirt lost its job"
+            if (error.get_error_code() == self.libvirt.VIR_ERR_OPERATION_INVALID
+                    and pathlib.Path(f"/proc/{self.pid()}").exists()):
+                return "libvirt lost its VM"
             raise
-        return False
+        return ""
+
+    @staticmethod
+    def pid():
+        return int(pathlib.Path("/run/libvirt/qemu/soak.pid").read_text())
 
     def stop(self):
         self.domain.destroyFlags(self.libvirt.VIR_DOMAIN_DESTROY_GRACEFUL)
 
     def kill(self):
-        os.kill(int(pathlib.Path("/run/libvirt/qemu/soak.pid").read_text()), signal.SIGKILL)
+        self.end(self.pid(), signal.SIGKILL)
         deadline = lab.Deadline(START_SECONDS)
         while self.domain.isActive():
             if deadline.passed():
                 raise TimeoutError("libvirt has not noticed QEMU's end")
             select.select([], [], [], 0.02)
 
-    def restart_service(self, number):
-        daemon = int(pathlib.Path("/run/libvirtd.pid").read_text())
-        handle = os.pidfd_open(daemon)
-        os.kill(daemon, number)
+    @staticmethod
+    def end(process, number):
+        handle = os.pidfd_open(process)
+        os.kill(process, number)
         select.select([handle], [], [], START_SECONDS)
         os.close(handle)
+
+    def restart_service(self, number):
+        self.end(int(pathlib.Path("/run/libvirtd.pid").read_text()), number)
         self.place.spawn(os.environ["STILLPOINT_LIBVIRTD"], log="libvirtd.again")
         self.connect()

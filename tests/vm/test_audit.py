@@ -6,35 +6,34 @@ found, compared and alerted, and what comes back is right. Plain QEMU without a 
 """
 import signal
 import subprocess
-import unittest
 
+import fault_case
 import images
 import lab
 import product
-import test_faults
 
 MIB = 1 << 20
 CHUNK = 65536
 
 
-class Tracked(test_faults.Faults):
+class Tracked(fault_case.Faults):
     """A disk with data everywhere and one point of it."""
     size_mib = 64
 
     def setUp(self):
         super().setUp()
-        self.disk = self.make_disk(f"a{test_faults.Faults.number}")
+        self.disk = self.make_disk(f"a{fault_case.Faults.number}")
         self.boot()
         self.access = product.access_of(self.vm)
         self.vm.io(self.disk.name, f"write -P 17 0 {self.size_mib // 2}M")
         self.first = self.stillpoint.backup(self.access, expect=3)
 
     def make_disk(self, name):
-        return test_faults.make_disk(self.place, name, self.size_mib)
+        return fault_case.make_disk(self.place, name, self.size_mib)
 
     def boot(self):
         self.boots = getattr(self, "boots", 0) + 1
-        self.vm = self.start(self.disk, name=f"t{test_faults.Faults.number}-{self.boots}")
+        self.vm = self.start(self.disk, name=f"t{fault_case.Faults.number}-{self.boots}")
 
     def reboot(self, while_off):
         """A clean end of QEMU: its bitmaps are stored and trusted afterwards."""
@@ -51,7 +50,7 @@ class Tracked(test_faults.Faults):
 
     def picture(self):
         self.pictures = getattr(self, "pictures", 0) + 1
-        folder = self.place.folder / f"pic{test_faults.Faults.number}-{self.pictures}"
+        folder = self.place.folder / f"pic{fault_case.Faults.number}-{self.pictures}"
         return self.vm.picture(folder)
 
     def back_up(self):
@@ -130,7 +129,7 @@ class PastQemu(Tracked):
     def make_disk(self, name):
         folder = self.place.vm_folder("images")
         self.data = folder / f"{name}.data"
-        disk = test_faults.make_disk(self.place, name, self.size_mib, options=[
+        disk = fault_case.make_disk(self.place, name, self.size_mib, options=[
             "-o", f"data_file={self.data},data_file_raw=on"])
         lab.qemu_owns(self.data)
         return disk
@@ -236,8 +235,8 @@ class VerifyLive(Tracked):
 
     def test_refusals(self):
         self.assertEqual(self.verify(None, "--disk", "vdz", expect=2).error, "point.no_such_disk")
-        other = self.start(test_faults.make_disk(self.place, f"o{test_faults.Faults.number}", 64),
-                           name=f"other{test_faults.Faults.number}")
+        other = self.start(fault_case.make_disk(self.place, f"o{fault_case.Faults.number}", 64),
+                           name=f"other{fault_case.Faults.number}")
         answer = self.stillpoint.run("verify", self.first["point"], "--against", "live", "--qmp",
                                      other.qmp_socket, expect=2)
         self.assertEqual(answer.error, "verify.other_vm")
@@ -266,6 +265,4 @@ class VerifyLive(Tracked):
 
 
 if __name__ == "__main__":
-    lab.enter()
-    with lab.Lab() as test_faults.PLACE:
-        unittest.main(verbosity=2)
+    fault_case.main()

@@ -1,104 +1,19 @@
 #!/usr/bin/env python3
 """Hooks in a real guest: how they may end, what they may leave behind, what a kill or a power cut
 owes them, what an unprivileged user can try, and what a backup makes of all that."""
-import base64
 import threading
 import time
 import unittest
 
 import guest_packages
-import images
-import lab
 import product
 import writing_guest
+from hook_case import HOOKS, HookCase, files_of
+from hook_trust import TrustOfHooks
 from test_guest import bodies, talk
 
-HOOKS = "/etc/stillpoint/hooks.d"
-# The journal on a real disk, and beside it what the hooks note. An initramfs's / lets all write.
-STATE = """
-chmod 755 / /etc
-mkdir -p /mnt/a/var /var/lib/stillpoint && mount --bind /mnt/a/var /var/lib/stillpoint
-"""
-EVIL = "#!/bin/sh\\ntouch /run/evil\\n"  # as printf takes it
-WRITABLE = "is writable by its group or by others"
-NOTE = ('#!/bin/sh\nprintf "%s " "$STILLPOINT_PHASE${STILLPOINT_RESULT:+-$STILLPOINT_RESULT}"'
-        ' >>/mnt/a/record; sync\n')
 
-
-def files_of(name, pre="", post="", abort="", *, attributes="", pre_attributes="timeout='20s'"):
-    """The files of a hook that notes its phase and then does what it is told.
-    @return {path in the guest: bytes}"""
-    xml = (f"<hook {attributes}><pre command='pre' {pre_attributes}/><post command='post'/>"
-           "<abort command='abort'/></hook>")
-    return {f"{HOOKS}/{name}/{file}": content.encode() for file, content in
-            (("hook.xml", xml), ("pre", NOTE + pre), ("post", NOTE + post),
-             ("abort", NOTE + abort))}
-
-
-def attempts(vm, script):
-    """Runs a script in the guest as an unprivileged user."""
-    vm.run(f"start-stop-daemon -S -c 1000:1000 -x /bin/sh -- -c '{script}' </dev/null || true")
-
-
-class HookMatrix(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.place = cls.enterClassContext(lab.Lab())
-        cls.disks = writing_guest.make_disks(cls.place, image_format="raw")
-        cls.boot("guest")
-        cls.addClassCleanup(lambda: print(cls.vm.run("cat /run/stillpoint-guest.log"))
-                            if cls.vm.process.poll() is None else None)
-
-    @classmethod
-    def boot(cls, name, files=None):
-        accounts = {"etc/passwd": b"root:x:0:0::/:/bin/sh\napp:x:1000:1000::/:/bin/sh\n",
-                    "etc/group": b"root:x:0:\napp:x:1000:\nextra:x:1001:app\n"}
-        old_kernel = cls.place.folder / "old_kernel"
-        images.must("strip", "-o", old_kernel, lab.build_folder() / "tests/vm/guest/old_kernel")
-        packaged = guest_packages.files("bin/setfacl")
-        cls.acls = bool(packaged)
-        cls.vm = writing_guest.start(cls.place, cls.disks, name=name,
-                                     files={"lab/bin/old_kernel": old_kernel, **accounts,
-                                            **packaged, **(files or {})},
-                                     main=STATE + writing_guest.EXTENSION)
-
-    def setUp(self):
-        self.vm.run(f"rm -rf {HOOKS}; rm -f /mnt/a/record; mkdir -p {HOOKS}")
-
-    def put(self, files):
-        script = ""
-        for path, content in files.items():
-            script += (f"mkdir -p {path.rpartition('/')[0]}; rm -f {path}; echo "
-                       f"{base64.b64encode(content).decode()} | base64 -d >{path}; "
-                       f"chmod 755 {path}\n")
-        self.vm.run(script)
-
-    def hook(self, name="10-a", *bodies_, **options):
-        self.put(files_of(name, *bodies_, **options))
-
-    def record(self):
-        return self.vm.run("cat /mnt/a/record 2>/dev/null || true").split()
-
-    def wait_record(self, wanted):
-        deadline = lab.Deadline(60)
-        while self.record() != wanted:
-            self.assertFalse(deadline.passed(), self.record())
-            time.sleep(0.05)
-
-    def session(self, *steps):
-        return bodies(talk(self.vm, "prepare-application", *steps))
-
-    def pre_evidence(self):
-        """One session without a freeze. @return the evidence of its only pre"""
-        return self.session("finish")["Prepared"]["evidence"][0]
-
-    def restart(self, signal="9", within=""):
-        """Kills the agent and starts it again; @return its first Welcome"""
-        self.vm.run(f"kill -{signal} $(pidof stillpoint-guest); while pidof stillpoint-guest; "
-                    "do :; done")
-        self.vm.run(writing_guest.EXTENSION.replace("/lab/bin/", within + " /lab/bin/", 1))
-        return bodies(talk(self.vm))["Welcome"]
-
+class HookMatrix(TrustOfHooks, HookCase):
     def test_order_and_environment(self):
         self.hook("20-b", "[ -d $STILLPOINT_STATE_DIR ] && env >$STILLPOINT_STATE_DIR/env",
                   "cat $STILLPOINT_STATE_DIR/env >/run/env")
@@ -276,106 +191,6 @@ class HookMatrix(unittest.TestCase):
             self.check_old_kernel(r"^[^-]*$")  # no stillpoint-hooks
         finally:
             self.restart()
-
-    def attack(self, opened, attempt, why):
-        """Somebody made a mistake, and an unprivileged user makes use of it."""
-        with self.subTest(opened=opened):
-            self.vm.run("chmod 755 /etc/stillpoint; rm -rf /etc/stillpoint/hooks.d "
-                        "/etc/stillpoint/old /run/own /run/swap /run/real")
-            self.setUp()
-            self.hook()
-            self.vm.run(opened)
-            attempts(self.vm, attempt)
-            evidence = self.pre_evidence()
-            self.assertFalse(evidence["quiesced"])
-            self.assertEqual(evidence["executions"], 0)
-            self.assertIn(why, evidence["note"])
-            self.assertEqual(self.record(), [])
-            self.vm.run("! ls /run/evil")
-
-    def test_what_an_unprivileged_user_can_try(self):
-        overwrite = f"printf \"{EVIL}\" >{HOOKS}/10-a/pre"
-        replace = f"cd {HOOKS}/10-a; rm -f pre; printf \"{EVIL}\" >pre; chmod 755 pre"
-        for opened, attempt, why in (
-                (f"chmod 777 {HOOKS}/10-a", replace, WRITABLE),
-                (f"chmod 757 {HOOKS}/10-a/pre", overwrite, WRITABLE),
-                (f"chgrp 1000 {HOOKS}/10-a/pre; chmod 775 {HOOKS}/10-a/pre", overwrite, WRITABLE),
-                (f"chown 1000 {HOOKS}/10-a/pre", overwrite, "does not belong to root"),
-                (f"chmod 777 {HOOKS}", f"cd {HOOKS}; mv 10-a old; mkdir 10-a; cp old/* 10-a;"
-                 f" rm -f 10-a/pre; printf \"{EVIL}\" >10-a/pre; chmod 755 10-a/pre", WRITABLE),
-                ("chmod 777 /etc/stillpoint; mkdir -m 777 /run/own",
-                 "cd /run/own; mkdir 10-a; mv /etc/stillpoint/hooks.d /etc/stillpoint/old;"
-                 " ln -s /run/own /etc/stillpoint/hooks.d", WRITABLE),
-                (f"mv {HOOKS}/10-a /run/real; mkdir -m 777 /run/swap; ln -s /run/swap/dir"
-                 f" {HOOKS}/10-a", "ln -s /run/real /run/swap/dir", "is a symbolic link"),
-                (f"mkdir -m 777 /run/swap; ln -sf /run/swap/file {HOOKS}/10-a/pre",
-                 f"cd /run/swap; printf \"{EVIL}\" >file; chmod 755 file", "is a symbolic link"),
-                ("mkdir -m 1777 /run/own; "
-                 f"sed -i \"s|'pre'|'/run/own/pre'|\" {HOOKS}/10-a/hook.xml",
-                 f"cd /run/own; printf \"{EVIL}\" >pre; chmod 755 pre", WRITABLE),
-                (f"chown 1000 {HOOKS}/10-a/hook.xml", f"sed -i s/pre/post/ {HOOKS}/10-a/hook.xml",
-                 "does not belong to root")):
-            self.attack(opened, attempt, why)
-        self.vm.run("chmod 755 /etc/stillpoint; rm -rf /etc/stillpoint/hooks.d")
-
-    def test_what_an_acl_lets_an_unprivileged_user_try(self):
-        if not self.acls:
-            self.skipTest("not here: setfacl")
-        overwrite = f"printf \"{EVIL}\" >{HOOKS}/10-a/pre"
-        replace = f"cd {HOOKS}/10-a; rm -f pre; printf \"{EVIL}\" >pre; chmod 755 pre"
-        acl = "has an ACL that lets others write"
-        # An ACL that is in force shows in the mode: its mask stands where the group's bits are.
-        for who, mask, why in (("u", "rwx", WRITABLE), ("g", "rwx", WRITABLE),
-                               ("u", "r-x", acl), ("g", "r-x", acl)):
-            for part, attempt in ((f"{HOOKS}/10-a/pre", overwrite), (f"{HOOKS}/10-a", replace),
-                                  (f"{HOOKS}/10-a/hook.xml", f": >{HOOKS}/10-a/hook.xml")):
-                self.attack(f"setfacl -m {who}:1000:rwx,m::{mask} {part}", attempt, why)
-
-    def test_a_hook_swapped_between_check_and_execution(self):
-        """The journal's disk stands still, so that the hook waits when it has been judged and not
-        yet executed; meanwhile its folder is opened to everybody, and everybody comes."""
-        self.hook()
-        self.vm.run("fsfreeze --freeze /mnt/a")
-        said = {}
-        asking = threading.Thread(target=lambda: said.update(self.session("finish")))
-        asking.start()
-        try:
-            self.vm.run("n=0; while ! grep -q '^State:.D' /proc/[0-9]*/status && "
-                        "[ $n -lt 300 ]; do usleep 50000; n=$((n+1)); done; [ $n -lt 300 ]")
-            self.vm.run(f"chmod 777 {HOOKS}/10-a")
-            attempts(self.vm, f"cd {HOOKS}/10-a; for f in pre post; do mv $f true-$f; "
-                     f"printf \"{EVIL}\" >$f; chmod 755 $f; done")
-            self.vm.run(f"grep -q evil {HOOKS}/10-a/pre")
-        finally:
-            self.vm.run("fsfreeze --unfreeze /mnt/a")
-            asking.join()
-        pre, post = said["Prepared"]["evidence"][0], said["Finished"]["evidence"][0]
-        self.assertEqual((pre["quiesced"], pre["executions"]), (True, 1))
-        self.assertEqual((post["quiesced"], post["executions"]), (False, 0))
-        self.assertIn(WRITABLE, post["note"])
-        self.assertEqual(self.record(), ["pre"])
-        self.vm.run("! ls /run/evil")
-
-    def test_a_file_that_somebody_has_kept_open(self):
-        """Opened for writing when its mode allowed it; the mode was put right since."""
-        for file in ("pre", "hook.xml"):
-            with self.subTest(file=file):
-                self.setUp()
-                self.hook()
-                path = f"{HOOKS}/10-a/{file}"
-                self.vm.run(f"chmod 777 {path}; mkdir -m 777 /run/own; start-stop-daemon -S -b "
-                            f"-c 1000:1000 -x /bin/sh -- -c 'exec 3>>{path}; : >/run/own/kept; "
-                            "exec sleep 1006'; while [ ! -e /run/own/kept ]; do :; done; "
-                            f"chmod 755 {path}")
-                try:
-                    evidence = self.pre_evidence()
-                    self.assertEqual((evidence["quiesced"], evidence["executions"]), (False, 0))
-                    self.assertIn("is open for writing", evidence["note"])
-                    self.assertEqual(self.record(), [])
-                finally:
-                    self.vm.run("kill $(pidof sleep); while pidof sleep; do :; done; "
-                                "rm -r /run/own")
-                self.assertTrue(self.pre_evidence()["quiesced"])
 
     def test_what_a_backup_makes_of_it(self):
         stillpoint = product.Stillpoint(self.place, greet_seconds=product.GREET_SECONDS)

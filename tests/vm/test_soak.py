@@ -72,7 +72,7 @@ class Soak:
         if not self.world.machine.has_service:
             return self.write_meanwhile(attempt)
         if attempt.outlives(self.world.dice.uniform(0, 1) * self.seconds):
-            self.events.restart_service()
+            attempt.service_killed = self.events.restart_service() == signal.SIGKILL
         return True
 
     def backup(self, vault, trouble):
@@ -97,8 +97,11 @@ class Soak:
 
     def after(self, attempt):
         world = self.world
-        if attempt.before is not None and world.machine.lost_job():
-            world.tell("libvirt lost its job")
+        lost = "" if attempt.before is None else world.machine.lost()
+        if attempt.service_killed and attempt.before is not None and not lost:
+            lost = soak_backup.lost_nodes(world, attempt.before)
+        if lost:
+            world.tell(lost)
             world.kill()
             # Its thread for the VM may still hold the lock of a VM that is gone: "held by
             # monitor=init-soak". Only a new libvirtd starts that VM again.
