@@ -202,7 +202,7 @@ def lost_nodes(world, clean):
     while left := leftovers(world, clean):
         if deadline.passed():
             ours = [name for name in left if not re.fullmatch(r"libvirt-\d+-(storage|format)", name)]
-            return "" if ours else f"libvirt left {', '.join(left)}"
+            return "" if ours else f"libvirt left nodes: {', '.join(left)}"
         select.select([], [], [], 0.05)
     return ""
 
