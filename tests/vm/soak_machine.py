@@ -242,8 +242,8 @@ class LibvirtMachine(SoakMachine):
         return super().traces() + (["a libvirt job"] if job else [])
 
     def lost(self):
-        """What libvirt 9.0 has lost when it was killed inside virDomainBackupBegin (ADR 9): it comes
-        back with a job that it knows nothing of, or takes the VM for off while its QEMU runs.
+        """What libvirt 9.0 has lost when it was killed inside virDomainBackupBegin (ADR 9): it
+        comes back with a job that it knows nothing of, or takes the VM for off while QEMU runs.
         @return a sentence; empty: nothing"""
         try:
             self.domain.jobInfo()
