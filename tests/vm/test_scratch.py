@@ -20,12 +20,19 @@ DISK_MIB = 192
 SLOW_WRITE_MS, BEARABLE_MS = 40, 50  # of the slow scratch's disk; of the guest
 RESUMED_MS = 2000  # the promise for a guest that was faster than its headroom
 ROUNDS = {"fast": 1, "normal": 3, "long": 10}[lab.length()]
-WRITER = f"""
+# Over the whole disk, again and again.
+WRITER = """
 while :; do
-  dd if=/dev/zero of=/dev/vda bs=1M count={DISK_MIB} oflag=direct 2>/run/dd.last ||
+  dd if=/dev/zero of=/dev/vda bs={block_kib}k count={blocks} oflag=direct 2>/run/dd.last ||
     cat /run/dd.last >>/run/failed
   echo pass >>/run/passes
 done >/dev/null 2>&1 &
+echo $! >/run/writer
+"""
+STOP_WRITER = """
+kill $(cat /run/writer)
+while dd=$(pidof dd); do kill $dd; done
+rm /run/writer
 """
 
 
@@ -60,6 +67,12 @@ class TinyScratch(backup_case.Backup):
         while self.passes() <= before:
             self.assertFalse(deadline.passed(), "the guest does not write")
 
+    def start_writer(self, block_kib):
+        self.vm.run("[ -e /run/passes ] || echo start >/run/passes")
+        self.vm.run(WRITER.format(block_kib=block_kib, blocks=DISK_MIB * 1024 // block_kib))
+        # One at a time: what one has overwritten costs the other nothing more.
+        self.addCleanup(self.vm.run, STOP_WRITER)
+
     def assert_no_error(self):
         self.assertEqual(self.vm.run("cat /run/failed 2>/dev/null || true"), "")
         self.assertEqual(self.vm.run("dmesg | grep -i 'i/o error' || true"), "")
@@ -75,8 +88,7 @@ class TinyScratch(backup_case.Backup):
 
     def test_full_speed_writer(self):
         clean = self.traces()
-        self.vm.run("echo start >/run/passes")
-        self.vm.run(WRITER)
+        self.start_writer(1024)
         self.wait_pass()
         stood = []
         for _ in range(ROUNDS):
@@ -95,7 +107,6 @@ class TinyScratch(backup_case.Backup):
             self.vm.qmp("query-status")
             self.assertNotIn("BLOCK_IO_ERROR", {event["event"] for event in self.vm.events})
 
-
     def test_slow_scratch(self):
         """Reading more slowly does not help a guest that waits for the copying itself."""
         if reason := slow_disk.usable():
@@ -109,8 +120,7 @@ class TinyScratch(backup_case.Backup):
         self.vm.run(f"dd if=/dev/zero of=/dev/vda bs=1M count={DISK_MIB} oflag=direct 2>/dev/null")
         before = self.stillpoint.backup(self.access, "--bandwidth", "1GiB", expect=3)
         clean = self.traces()
-        self.vm.run("[ -e /run/passes ] || echo start >/run/passes")
-        self.vm.run(WRITER.replace("bs=1M", "bs=64k"))
+        self.start_writer(64)
         slow = slow_disk.slow_folder(self.place, SLOW_WRITE_MS)
         answer = self.stillpoint.run("backup", *self.access, "--full", "--scratch", slow, expect=1)
         self.assertEqual(answer.error, "guest.writes_suffer", answer)
