@@ -80,13 +80,14 @@ std::string why_not(const std::string& type, DWORD flags) {
     return {};
 }
 
-GuestVolume describe(const Path& path, const std::wstring& place) {
+/// @param root the place where it is mounted, or its GUID path
+GuestVolume describe(const Path& path, const std::wstring& root) {
     GuestVolume volume;
     volume.guid = to_utf8(path.data());
-    volume.name = to_utf8(place.c_str());
+    volume.name = to_utf8(root.c_str());
     std::array<wchar_t, MAX_PATH + 1> type{};
     DWORD flags = 0;
-    if (!::GetVolumeInformationW(place.c_str(), nullptr, 0, nullptr, nullptr, &flags, type.data(),
+    if (!::GetVolumeInformationW(root.c_str(), nullptr, 0, nullptr, nullptr, &flags, type.data(),
                                  static_cast<DWORD>(type.size()))) {
         volume.note = "cannot be read (locked?): " + windows_error(::GetLastError());
         return volume;
@@ -104,8 +105,11 @@ std::vector<GuestVolume> list_volumes() {
     VolumeSearch search;
     for (bool more = search.found(); more; more = search.next()) {
         const std::wstring place = place_of(search.path());
-        if (place.empty() || ::GetDriveTypeW(place.c_str()) != DRIVE_FIXED) continue;
-        all.push_back(describe(search.path(), place));
+        const std::wstring root = place.empty() ? search.path().data() : place;
+        if (::GetDriveTypeW(root.c_str()) != DRIVE_FIXED) continue;
+        GuestVolume volume = describe(search.path(), root);
+        // Without a place nobody writes to it but Windows: what boots it or repairs it.
+        if (!place.empty() || volume.note.empty()) all.push_back(std::move(volume));
     }
     std::ranges::sort(all, {}, &GuestVolume::name);
     return all;

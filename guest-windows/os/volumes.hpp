@@ -4,8 +4,9 @@
 
 namespace stillpoint::windows_guest::os {
 
-/// The volumes that have a place in the file tree and lie on fixed disks. One that VSS cannot hold
-/// still has a note that says why.
+/// The volumes on fixed disks, by their place in the file tree, or by their GUID path where they
+/// have none. One with a place that VSS cannot hold still has a note that says why; one without is
+/// not listed then: the system partition is FAT32.
 [[nodiscard]] std::vector<GuestVolume> list_volumes();
 
 /// Writes a volume's cached data to its disk.
