@@ -16,10 +16,11 @@ Result<std::unique_ptr<BlockStore>> WatchedStore::open(const std::string& name, 
     SP_ASSIGN(auto calls, env::BlockingCalls::create({}, watch.cancel));
     std::unique_ptr<WatchedStore> store{new WatchedStore{name, watch, std::move(calls)}};
     using Opened = std::shared_ptr<BlockStore>;
-    SP_ASSIGN(store->store_, store->watched<Opened>("open it", [open]() -> Result<Opened> {
-        SP_ASSIGN(auto below, open());
-        return Opened{std::move(below)};
-    }));
+    SP_ASSIGN(store->store_,
+              store->watched<Opened>("open it", [open = std::move(open)]() -> Result<Opened> {
+                  SP_ASSIGN(auto below, open());
+                  return Opened{std::move(below)};
+              }));
     return std::unique_ptr<BlockStore>{std::move(store)};
 }
 
