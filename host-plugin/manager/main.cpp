@@ -85,7 +85,7 @@ public:
     }
 
 private:
-    std::shared_ptr<spdlog::logger> make_log() const {
+    [[nodiscard]] std::shared_ptr<spdlog::logger> make_log() const {
         auto log = std::make_shared<spdlog::logger>(
             "stillpoint", std::make_shared<spdlog::sinks::stderr_sink_mt>());
         log->set_pattern("%H:%M:%S.%e %l %v");

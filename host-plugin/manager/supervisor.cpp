@@ -75,7 +75,7 @@ public:
     }
 
 private:
-    std::optional<int> reap() const {
+    [[nodiscard]] std::optional<int> reap() const {
         int status = 0;
         const pid_t ended = ::waitpid(child_, &status, WNOHANG);
         if (ended == 0) return std::nullopt;

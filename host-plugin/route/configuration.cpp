@@ -95,6 +95,7 @@ void tell_apart(std::vector<ConfigurationFile>& files) {
 std::vector<ConfigurationFile> all_missing(const std::vector<ConfigurationPlace>& places,
                                            const std::string& reason) {
     std::vector<ConfigurationFile> files;
+    files.reserve(places.size());
     for (const ConfigurationPlace& place : places) {
         files.push_back(named_only(place, place.obstacle.empty() ? reason : place.obstacle));
     }

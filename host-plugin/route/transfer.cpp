@@ -178,6 +178,21 @@ private:
     std::optional<Error> first_error_;
 };
 
+Result<DiskTransfer> transfer_disk(const BackupServices& services, const TransferPlan& plan,
+                                   const DiskDecision& decision, vault::Run& run, unsigned workers,
+                                   const env::CancelToken& cancel) {
+    const std::string& name = decision.disk.name;
+    const auto source = std::find_if(plan.exports.begin(), plan.exports.end(),
+                                     [&](const auto& each) { return each.disk == name; });
+    if (source == plan.exports.end()) {
+        return fail(Errc::io, "snapshot.no_export", "disk " + name + " was not exported");
+    }
+    DiskRoute route{services, decision, plan.audit, cancel};
+    auto result = route.carry(*source, run, workers);
+    if (!result) return fail(in_step("disk " + name, result.error()));
+    return result;
+}
+
 }  // namespace
 
 Result<std::vector<DiskTransfer>> transfer_disks(const BackupServices& services,
@@ -192,20 +207,8 @@ Result<std::vector<DiskTransfer>> transfer_disks(const BackupServices& services,
         std::vector<std::jthread> threads;
         for (std::size_t i = 0; i < plan.disks.size(); ++i) {
             threads.emplace_back([&, i] {
-                const std::string& name = plan.disks[i].disk.name;
-                const auto source = std::find_if(plan.exports.begin(), plan.exports.end(),
-                                                 [&](const auto& e) { return e.disk == name; });
-                if (source == plan.exports.end()) {
-                    outcome.set(
-                        i,
-                        fail(Errc::io, "snapshot.no_export", "disk " + name + " was not exported"),
-                        siblings);
-                    return;
-                }
-                DiskRoute route{services, plan.disks[i], plan.audit, siblings};
-                auto result = route.carry(*source, run, workers);
-                if (!result) result = fail(in_step("disk " + source->disk, result.error()));
-                outcome.set(i, std::move(result), siblings);
+                outcome.set(i, transfer_disk(services, plan, plan.disks[i], run, workers, siblings),
+                            siblings);
             });
         }
     }

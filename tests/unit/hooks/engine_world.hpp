@@ -39,9 +39,9 @@ public:
             result.output = "open: refused";
             return result;
         }
-        in_child = true;
+        in_child_ = true;
         const bool committed = !order.commit || order.commit();
-        in_child = false;
+        in_child_ = false;
         if (!committed) return result;
         result.end = HookEnd::exited;
         if (failures[what] > 0) {
@@ -71,7 +71,7 @@ public:
     Status write(const HookJournal& journal) override {
         if (disk_full) return fail(Errc::no_space, "os.enospc", "write: no space");
         stored = journal.hooks.empty() ? std::nullopt : std::optional{journal};
-        if (!in_child) moments.push_back({events.size(), stored});
+        if (!in_child_) moments.push_back({events.size(), stored});
         return {};
     }
     Status set_aside() override {
@@ -111,7 +111,7 @@ private:
         events.push_back(what);
         moments.push_back({events.size(), stored});
     }
-    bool in_child = false;
+    bool in_child_ = false;
 };
 
 inline Hook hook(const std::string& name, OnFailure on_failure = OnFailure::fallback) {

@@ -6,7 +6,6 @@
 
 using namespace stillpoint;
 using namespace stillpoint::vault;
-using test::random_disk;
 using test::VaultLab;
 
 namespace {
