@@ -18,7 +18,7 @@ using namespace std::chrono_literals;
 using serialization::Message;
 
 struct Talk {
-    const env::SystemClock clock;
+    const env::SystemClock clock{};
     env::CancelToken cancel;
     std::unique_ptr<guest::GuestClient> client;
 

@@ -8,7 +8,6 @@ using namespace stillpoint::test;
 using hypervisor::BitmapState;
 using hypervisor::Snapshot;
 using serialization::Map;
-namespace fs = std::filesystem;
 
 TEST_CASE("peers/image: a full backup, then increments; one bitmap of ours at rest") {
     OffLab lab;

@@ -6,8 +6,6 @@
 
 using namespace stillpoint;
 using namespace stillpoint::test;
-using hypervisor::Snapshot;
-namespace fs = std::filesystem;
 
 namespace {
 
