@@ -201,9 +201,9 @@ def lost_nodes(world, clean):
     deadline = lab.Deadline(CLEAN_SECONDS)
     while left := leftovers(world, clean):
         if deadline.passed():
-            ours = [name for name in left
-                    if not re.fullmatch(r"libvirt-\d+-(storage|format)", name)]
-            return "" if ours else f"libvirt left nodes: {', '.join(left)}"
+            others = [name for name in left
+                      if not re.fullmatch(r"libvirt-\d+-(storage|format)", name)]
+            return "" if others else f"libvirt left nodes: {', '.join(left)}"
         select.select([], [], [], 0.05)
     return ""
 
