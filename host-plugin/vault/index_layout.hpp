@@ -4,6 +4,7 @@
 
 #include "chunk/seal.hpp"
 #include "vault/index_segment.hpp"
+#include "vault/padding.hpp"
 
 /// How the rows of an index segment lie in its pages. docs/vault-format.md, "Index segments".
 namespace stillpoint::vault {
@@ -41,9 +42,10 @@ struct SegmentShape {
     [[nodiscard]] std::uint64_t entries_page() const {
         return fans_page() + pages_for(fans(), fans_per_page);
     }
-    [[nodiscard]] std::uint64_t pages() const {
+    [[nodiscard]] std::uint64_t padding_page() const {
         return entries_page() + pages_for(entries, entries_per_page);
     }
+    [[nodiscard]] std::uint64_t pages() const { return padme(padding_page()); }
 };
 
 /// The first `bits` bits of a key, as a number. @param bits at most 32

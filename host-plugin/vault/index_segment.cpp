@@ -22,13 +22,21 @@ public:
     }
     void end_page() {
         if (page_.empty()) return;
+        seal_page();
+    }
+    void pad_to(std::uint64_t pages) {
+        end_page();
+        while (number_ < pages) seal_page();
+    }
+
+private:
+    void seal_page() {
         page_.resize(index_content_bytes);
         out_.resize(out_.size() + index_page_bytes);
         key_.seal(number_++, associated_, page_, std::span{out_}.last(index_page_bytes));
         page_.clear();
     }
 
-private:
     Bytes& out_;
     const chunk::SealKey& key_;
     Bytes associated_, page_;
@@ -103,7 +111,7 @@ Bytes encode_segment(const VaultCore& core, const std::string& name, Segment seg
     for (const SegmentEntry& entry : segment.entries) {
         pages.row(entry_row_bytes).raw(entry.key).u16(entry.slot).u32(entry.pack);
     }
-    pages.end_page();
+    pages.pad_to(shape.pages());
     SP_CHECK(out.size() == object_header_bytes + shape.pages() * index_page_bytes);
     return out;
 }

@@ -14,6 +14,7 @@
 #include "vault/object_header.hpp"
 #include "vault/object_names.hpp"
 #include "vault/pack_check.hpp"
+#include "vault/padding.hpp"
 #include "vault/point_record.hpp"
 #include "vault/sealed_object.hpp"
 
@@ -53,7 +54,11 @@ bool is_run_name(std::string_view rest) {
 }
 
 bool whole_pages(std::uint64_t bytes) {
-    return bytes > object_header_bytes && (bytes - object_header_bytes) % index_page_bytes == 0;
+    if (bytes <= object_header_bytes || (bytes - object_header_bytes) % index_page_bytes != 0) {
+        return false;
+    }
+    const std::uint64_t pages = (bytes - object_header_bytes) / index_page_bytes;
+    return pages == padme(pages);
 }
 bool run_long(std::uint64_t bytes) {
     return bytes == run_bytes;
@@ -62,7 +67,8 @@ bool fence_long(std::uint64_t bytes) {
     return bytes == fence_object_bytes;
 }
 bool point_long(std::uint64_t bytes) {
-    return bytes >= fence_object_bytes && bytes <= sealed_object_bytes_max + sealed_min;
+    const bool padded = bytes > 0 && bytes == padded_bytes(bytes);
+    return fence_long(bytes) || (padded && bytes <= sealed_object_bytes_max + sealed_min);
 }
 bool list_long(std::uint64_t bytes) {
     return bytes >= count_bytes && bytes <= sealed_object_bytes_max + sealed_min;

@@ -10,7 +10,7 @@ namespace stillpoint::vault {
 OpenPack::OpenPack(const VaultCore& core, Content content, PackBuffer buffer)
     : core_(core),
       buffer_(std::move(buffer)),
-      directory_{content, 0, random_salt(core.random), {}, {}},
+      directory_{content, 0, 0, random_salt(core.random), {}, {}},
       key_(core.keys.object_key(ObjectKind::pack, directory_.salt)) {
     Bytes header;
     write_object_header(header, ObjectKind::pack, directory_.salt);
@@ -23,7 +23,7 @@ bool OpenPack::fits(const chunk::Payload& payload) const {
     const std::size_t deltas = directory_.bases.size() + (payload.base ? 1 : 0);
     return entries < pack_records_max && used_bytes_ + payload.bytes.size() +
                                                  chunk::seal_overhead_bytes +
-                                                 directory_bytes(entries + 1, deltas) <=
+                                                 pack_end_bytes(entries + 1, deltas) <=
                                              core_.config.pack_bytes;
 }
 
@@ -46,18 +46,26 @@ void OpenPack::seal(std::uint32_t slot, const DirectoryEntry& entry,
 }
 
 Result<ByteView> OpenPack::complete() {
-    const Bytes tail = seal_directory(core_.keys.vault_id(), key_, directory_);
-    SP_CHECK(used_bytes_ + tail.size() <= core_.config.pack_bytes);
-    std::copy(tail.begin(), tail.end(), buffer_.get() + used_bytes_);
-    const ByteView pack{buffer_.get(), used_bytes_ + tail.size()};
+    const VaultId& vault = core_.keys.vault_id();
+    const Bytes end = seal_pack_end(vault, key_, directory_, core_.config.pack_bytes);
+    SP_CHECK(used_bytes_ + end.size() <= core_.config.pack_bytes);
+    std::copy(end.begin(), end.end(), buffer_.get() + used_bytes_);
+    const ByteView pack{buffer_.get(), used_bytes_ + end.size()};
     // Read back before it gets a name: what cannot be opened here never could be.
-    SP_ASSIGN(const PackDirectory again,
-              open_directory(core_.keys.vault_id(), key_,
-                             ByteView{tail}.first(tail.size() - pack_trailer_bytes), pack.size()));
+    SP_ASSIGN(const PackDirectory again, read_back(pack));
     SP_CHECK(again.entries == directory_.entries && again.bases == directory_.bases);
     directory_.pack_bytes = pack.size();
+    directory_.padding_bytes = again.padding_bytes;
     used_bytes_ = pack.size();
     return pack;
+}
+
+Result<PackDirectory> OpenPack::read_back(ByteView pack) const {
+    const VaultId& vault = core_.keys.vault_id();
+    SP_ASSIGN(const std::uint32_t sealed_bytes,
+              open_trailer(vault, key_, pack.last(pack_trailer_bytes), pack.size()));
+    const ByteView sealed = pack.last(pack_trailer_bytes + sealed_bytes).first(sealed_bytes);
+    return open_directory(vault, key_, sealed, pack.size());
 }
 
 }  // namespace stillpoint::vault

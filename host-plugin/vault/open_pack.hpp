@@ -19,7 +19,7 @@ public:
     DirectoryEntry reserve(const chunk::ChunkId& id, const chunk::Payload& payload,
                            std::uint32_t plain_bytes, std::uint32_t* slot);
     void seal(std::uint32_t slot, const DirectoryEntry& entry, const chunk::Payload& payload) const;
-    /// Appends the directory, after every reserved slot was sealed.
+    /// Appends padding and directory, after every reserved slot was sealed.
     /// @return the pack's bytes, valid while this lives
     /// @errors corrupt, id "vault.pack_damaged": it does not read back; memory is not to be trusted
     Result<ByteView> complete();
@@ -27,6 +27,8 @@ public:
     [[nodiscard]] PackBuffer take_buffer() { return std::move(buffer_); }
 
 private:
+    [[nodiscard]] Result<PackDirectory> read_back(ByteView pack) const;
+
     const VaultCore& core_;
     PackBuffer buffer_;
     PackDirectory directory_;

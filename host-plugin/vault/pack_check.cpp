@@ -20,12 +20,12 @@ Result<WholePack> open_pack(const VaultCore& core, ByteView bytes) {
         return fail(Errc::corrupt, "vault.pack_damaged", "it is shorter than any pack");
     }
     SP_ASSIGN(const Salt salt, read_object_header(bytes, ObjectKind::pack));
-    SP_ASSIGN(const std::uint32_t sealed_bytes,
-              read_trailer(bytes.last(pack_trailer_bytes), bytes.size()));
+    const VaultId& vault = core.keys.vault_id();
     chunk::SealKey key = core.keys.object_key(ObjectKind::pack, salt);
+    SP_ASSIGN(const std::uint32_t sealed_bytes,
+              open_trailer(vault, key, bytes.last(pack_trailer_bytes), bytes.size()));
     const ByteView sealed = bytes.last(pack_trailer_bytes + sealed_bytes).first(sealed_bytes);
-    SP_ASSIGN(PackDirectory directory,
-              open_directory(core.keys.vault_id(), key, sealed, bytes.size()));
+    SP_ASSIGN(PackDirectory directory, open_directory(vault, key, sealed, bytes.size()));
     return WholePack{std::move(directory), std::move(key)};
 }
 
@@ -83,8 +83,7 @@ Status check_ends(ByteView bytes) {
         return fail(Errc::corrupt, "vault.pack_damaged", "it is shorter than any pack");
     }
     SP_TRY(read_object_header(bytes, ObjectKind::pack));
-    SP_TRY(read_trailer(bytes.last(pack_trailer_bytes), bytes.size()));
-    return {};
+    return check_trailer_mark(bytes.last(pack_trailer_bytes));
 }
 
 }  // namespace
@@ -100,6 +99,11 @@ Result<PackVerdict> verify_pack(const VaultCore& core, const PackName& name) {
     }
     verdict.directory_readable = true;
     check_records(core, *pack, *bytes, verdict);
+    const PackDirectory& directory = pack->directory;
+    const Status padding =
+        check_padding(core.keys.vault_id(), pack->key,
+                      ByteView{*bytes}.subspan(directory.records_end(), directory.padding_bytes));
+    if (!padding) verdict.pack_damage.push_back(name.object() + ": " + padding.error().text);
     return verdict;
 }
 

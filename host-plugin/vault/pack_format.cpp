@@ -5,7 +5,9 @@
 #include "base/check.hpp"
 #include "base/hex.hpp"
 #include "base/limits.hpp"
+#include "chunk/zero.hpp"
 #include "vault/object_names.hpp"
+#include "vault/padding.hpp"
 #include "vault/sealed_object.hpp"
 
 namespace stillpoint::vault {
@@ -27,9 +29,19 @@ tl::unexpected<Error> damaged(const std::string& text) {
     return fail(Errc::corrupt, "vault.pack_damaged", text);
 }
 
-Bytes directory_associated(const VaultId& vault) {
-    return associated_data(vault, ObjectKind::pack, as_bytes("directory"));
+/// What lies behind the records: each part is bound to what it is.
+Bytes part_associated(const VaultId& vault, std::string_view part) {
+    return associated_data(vault, ObjectKind::pack, as_bytes(part));
 }
+Bytes seal_part(const VaultId& vault, const chunk::SealKey& key, std::uint64_t record,
+                std::string_view part, ByteView plaintext) {
+    Bytes out(plaintext.size() + chunk::seal_overhead_bytes);
+    key.seal(record, part_associated(vault, part), plaintext, out);
+    return out;
+}
+constexpr std::string_view directory_part = "directory";
+constexpr std::string_view padding_part = "padding";
+constexpr std::string_view trailer_part = "trailer";
 
 Result<chunk::ChunkId> read_id(ByteReader& reader) {
     SP_ASSIGN(const ByteView view, reader.take(chunk::ChunkId::bytes));
@@ -74,8 +86,22 @@ Result<PackDirectory> parse_directory(ByteView plaintext) {
         directory.entries.push_back(entry);
     }
     SP_TRY(reader.finish());
-    directory.pack_bytes = offset;
     return directory;
+}
+
+Bytes write_directory(const PackDirectory& directory) {
+    SP_CHECK(directory.entries.size() <= pack_records_max);
+    Bytes plaintext;
+    ByteWriter writer{plaintext};
+    writer.u32(static_cast<std::uint32_t>(directory.content));
+    writer.u32(static_cast<std::uint32_t>(directory.entries.size()));
+    for (std::uint32_t slot = 0; slot < directory.entries.size(); ++slot) {
+        const DirectoryEntry& entry = directory.entries[slot];
+        writer.raw(entry.id.view()).u8(static_cast<std::uint8_t>(entry.codec));
+        writer.u32(entry.plain_bytes).u32(entry.stored_bytes);
+        if (entry.codec == chunk::Codec::delta) writer.raw(directory.bases.at(slot).view());
+    }
+    return plaintext;
 }
 
 }  // namespace
@@ -108,37 +134,51 @@ Bytes record_associated(const VaultId& vault, const DirectoryEntry& entry,
     return associated_data(vault, ObjectKind::pack, subject);
 }
 
-std::size_t directory_bytes(std::size_t entries, std::size_t deltas) {
-    return directory_head_bytes + entries * entry_bytes + deltas * chunk::ChunkId::bytes +
-           chunk::seal_overhead_bytes + pack_trailer_bytes;
+std::uint64_t PackDirectory::records_end() const {
+    std::uint64_t end = object_header_bytes;
+    for (const DirectoryEntry& entry : entries) end += entry.stored_bytes;
+    return end;
 }
 
-Bytes seal_directory(const VaultId& vault, const chunk::SealKey& key,
-                     const PackDirectory& directory) {
-    SP_CHECK(directory.entries.size() <= pack_records_max);
-    Bytes plaintext;
-    ByteWriter writer{plaintext};
-    writer.u32(static_cast<std::uint32_t>(directory.content));
-    writer.u32(static_cast<std::uint32_t>(directory.entries.size()));
-    for (std::uint32_t slot = 0; slot < directory.entries.size(); ++slot) {
-        const DirectoryEntry& entry = directory.entries[slot];
-        writer.raw(entry.id.view()).u8(static_cast<std::uint8_t>(entry.codec));
-        writer.u32(entry.plain_bytes).u32(entry.stored_bytes);
-        if (entry.codec == chunk::Codec::delta) writer.raw(directory.bases.at(slot).view());
-    }
-    Bytes out(plaintext.size() + chunk::seal_overhead_bytes);
-    key.seal(directory_record, directory_associated(vault), plaintext, out);
-    const auto sealed_bytes = static_cast<std::uint32_t>(out.size());
-    ByteWriter{out}.u32(sealed_bytes).raw(as_bytes(trailer_magic));
+std::size_t pack_end_bytes(std::size_t entries, std::size_t deltas) {
+    const std::size_t directory =
+        directory_head_bytes + entries * entry_bytes + deltas * chunk::ChunkId::bytes;
+    return chunk::seal_overhead_bytes + directory + chunk::seal_overhead_bytes + pack_trailer_bytes;
+}
+
+Bytes seal_pack_end(const VaultId& vault, const chunk::SealKey& key, const PackDirectory& directory,
+                    std::uint64_t limit_bytes) {
+    const std::uint64_t bytes =
+        directory.records_end() + pack_end_bytes(directory.entries.size(), directory.bases.size());
+    SP_CHECK(bytes <= limit_bytes);
+    const Bytes zeros(std::min(padded_bytes(bytes), limit_bytes) - bytes);
+    Bytes out = seal_part(vault, key, padding_record, padding_part, zeros);
+    const Bytes sealed =
+        seal_part(vault, key, directory_record, directory_part, write_directory(directory));
+    Bytes length;
+    ByteWriter{length}.u32(static_cast<std::uint32_t>(sealed.size()));
+    ByteWriter{out}
+        .raw(sealed)
+        .raw(seal_part(vault, key, trailer_record, trailer_part, length))
+        .raw(as_bytes(trailer_magic));
     return out;
 }
 
-Result<std::uint32_t> read_trailer(ByteView trailer, std::uint64_t pack_bytes) {
-    ByteReader reader{trailer};
+Status check_trailer_mark(ByteView trailer) {
+    if (as_text(trailer.last(trailer_magic.size())) == trailer_magic) return {};
+    return damaged("the pack does not end like one");
+}
+
+Result<std::uint32_t> open_trailer(const VaultId& vault, const chunk::SealKey& key,
+                                   ByteView trailer, std::uint64_t pack_bytes) {
+    SP_TRY(check_trailer_mark(trailer));
+    const auto length = key.open(trailer_record, part_associated(vault, trailer_part),
+                                 trailer.first(trailer.size() - trailer_magic.size()));
+    if (!length) return damaged("the pack's trailer is damaged");
+    ByteReader reader{*length};
     SP_ASSIGN(const std::uint32_t sealed_bytes, reader.u32());
-    SP_ASSIGN(const ByteView magic, reader.take(trailer_magic.size()));
     SP_TRY(reader.finish());
-    if (as_text(magic) != trailer_magic || sealed_bytes > sealed_directory_bytes_max ||
+    if (sealed_bytes > sealed_directory_bytes_max ||
         std::uint64_t{sealed_bytes} + object_header_bytes + pack_trailer_bytes > pack_bytes) {
         return damaged("the pack does not end with a directory");
     }
@@ -147,15 +187,24 @@ Result<std::uint32_t> read_trailer(ByteView trailer, std::uint64_t pack_bytes) {
 
 Result<PackDirectory> open_directory(const VaultId& vault, const chunk::SealKey& key,
                                      ByteView sealed, std::uint64_t pack_bytes) {
-    const auto plaintext = key.open(directory_record, directory_associated(vault), sealed);
+    const auto plaintext =
+        key.open(directory_record, part_associated(vault, directory_part), sealed);
     if (!plaintext) return damaged("the pack's directory is damaged");
     auto directory = parse_directory(*plaintext);
     if (!directory) return damaged(directory.error().text);
-    directory->pack_bytes += sealed.size() + pack_trailer_bytes;
-    if (directory->pack_bytes != pack_bytes) {
-        return damaged("the pack's length is not what its directory says");
+    const std::uint64_t others = directory->records_end() + sealed.size() + pack_trailer_bytes;
+    if (others + chunk::seal_overhead_bytes > pack_bytes) {
+        return damaged("the pack is shorter than its directory says");
     }
+    directory->pack_bytes = pack_bytes;
+    directory->padding_bytes = pack_bytes - others;
     return std::move(*directory);
+}
+
+Status check_padding(const VaultId& vault, const chunk::SealKey& key, ByteView sealed) {
+    const auto zeros = key.open(padding_record, part_associated(vault, padding_part), sealed);
+    if (!zeros || !chunk::is_zero(*zeros)) return damaged("the pack's padding is damaged");
+    return {};
 }
 
 }  // namespace stillpoint::vault

@@ -15,7 +15,7 @@
 #include "vault/object_header.hpp"
 #include "vault/vault_core.hpp"
 
-/// Bytes of a pack: header, sealed chunks back to back, sealed directory, trailer.
+/// Bytes of a pack: header, sealed chunks back to back, padding, directory, trailer, each sealed.
 /// docs/vault-format.md, section "Packs".
 namespace stillpoint::vault {
 
@@ -32,8 +32,11 @@ struct PackName {
 inline constexpr std::uint32_t pack_records_max = 8192;     // keeps a directory below 600 KiB
 inline constexpr std::uint32_t pack_bytes_min = 16u << 20;  // legal values of the parameter
 inline constexpr std::uint32_t pack_bytes_max = 64u << 20;
-inline constexpr std::size_t pack_trailer_bytes = 8;
-inline constexpr std::uint64_t directory_record = 0xffffffff;  // its nonce; slots are below
+inline constexpr std::size_t pack_trailer_bytes = 4 + chunk::seal_overhead_bytes + 4;
+// Their nonces; slots are below.
+inline constexpr std::uint64_t directory_record = 0xffffffff;
+inline constexpr std::uint64_t padding_record = 0xfffffffe;
+inline constexpr std::uint64_t trailer_record = 0xfffffffd;
 
 /// One record as the pack's sealed directory lists it.
 struct DirectoryEntry {
@@ -48,6 +51,7 @@ struct DirectoryEntry {
 struct PackDirectory {
     Content content = Content::data;
     std::uint64_t pack_bytes = 0;
+    std::uint64_t padding_bytes = 0;  // sealed; it lies behind the last record
     Salt salt{};
     std::vector<DirectoryEntry> entries;            // by slot
     std::map<std::uint32_t, chunk::ChunkId> bases;  // by slot, codec delta only: what it builds on
@@ -56,22 +60,34 @@ struct PackDirectory {
         if (found == bases.end()) return std::nullopt;
         return found->second;
     }
+    /// Where the last record ends and the padding begins.
+    [[nodiscard]] std::uint64_t records_end() const;
 };
 
 /// What a record's seal is bound to. @param base of a delta
 [[nodiscard]] Bytes record_associated(const VaultId& vault, const DirectoryEntry& entry,
                                       const std::optional<chunk::ChunkId>& base = {});
 
-/// Bytes that a directory of so many entries, some of them deltas, and the trailer take.
-[[nodiscard]] std::size_t directory_bytes(std::size_t entries, std::size_t deltas = 0);
-/// @return sealed directory and trailer, to append to the records
-[[nodiscard]] Bytes seal_directory(const VaultId& vault, const chunk::SealKey& key,
-                                   const PackDirectory& directory);
+/// Bytes that follow the records at least: of a directory of so many entries, some of them deltas,
+/// the trailer, and padding of no length.
+[[nodiscard]] std::size_t pack_end_bytes(std::size_t entries, std::size_t deltas = 0);
+/// @param limit_bytes the padding takes the pack no further; at least what the pack takes anyway
+/// @return sealed padding, directory and trailer, to append to the records
+[[nodiscard]] Bytes seal_pack_end(const VaultId& vault, const chunk::SealKey& key,
+                                  const PackDirectory& directory, std::uint64_t limit_bytes);
+/// What the trailer shows without a key: that a pack ends here.
+/// @param trailer pack_trailer_bytes · @errors corrupt, id "vault.pack_damaged"
+[[nodiscard]] Status check_trailer_mark(ByteView trailer);
 /// @return length of the sealed directory
 /// @errors corrupt, id "vault.pack_damaged": no trailer, or one that cannot be true
-[[nodiscard]] Result<std::uint32_t> read_trailer(ByteView trailer, std::uint64_t pack_bytes);
+[[nodiscard]] Result<std::uint32_t> open_trailer(const VaultId& vault, const chunk::SealKey& key,
+                                                 ByteView trailer, std::uint64_t pack_bytes);
 /// @errors corrupt, id "vault.pack_damaged"
 [[nodiscard]] Result<PackDirectory> open_directory(const VaultId& vault, const chunk::SealKey& key,
                                                    ByteView sealed, std::uint64_t pack_bytes);
+/// @param sealed the directory's padding_bytes from records_end()
+/// @errors corrupt, id "vault.pack_damaged": not the zeros that were sealed there
+[[nodiscard]] Status check_padding(const VaultId& vault, const chunk::SealKey& key,
+                                   ByteView sealed);
 
 }  // namespace stillpoint::vault

@@ -45,11 +45,12 @@ Result<std::shared_ptr<const PackReader::Loaded>> PackReader::load(const PackNam
     const std::uint64_t trailer_at = bytes - pack_trailer_bytes;
     SP_ASSIGN(const Bytes trailer,
               core_.store.get(object, ByteOffset{trailer_at}, ByteCount{pack_trailer_bytes}));
-    SP_ASSIGN(const std::uint32_t sealed_bytes, read_trailer(trailer, bytes));
+    chunk::SealKey key = core_.keys.object_key(ObjectKind::pack, salt);
+    const VaultId& vault = core_.keys.vault_id();
+    SP_ASSIGN(const std::uint32_t sealed_bytes, open_trailer(vault, key, trailer, bytes));
     SP_ASSIGN(const Bytes sealed, core_.store.get(object, ByteOffset{trailer_at - sealed_bytes},
                                                   ByteCount{sealed_bytes}));
-    chunk::SealKey key = core_.keys.object_key(ObjectKind::pack, salt);
-    SP_ASSIGN(PackDirectory directory, open_directory(core_.keys.vault_id(), key, sealed, bytes));
+    SP_ASSIGN(PackDirectory directory, open_directory(vault, key, sealed, bytes));
     directory.salt = salt;
     return std::make_shared<const Loaded>(Loaded{std::move(directory), std::move(key)});
 }

@@ -6,6 +6,10 @@
 
 #include "base/hex.hpp"
 #include "base/limits.hpp"
+#include "chunk/seal.hpp"
+#include "chunk/zero.hpp"
+#include "vault/padding.hpp"
+#include "vault/sealed_object.hpp"
 
 namespace stillpoint::vault {
 namespace {
@@ -14,8 +18,14 @@ constexpr std::uint32_t magic = 0x54505053;  // "SPPT"
 constexpr std::uint8_t version = 1;
 constexpr std::uint8_t kind_point = 0;
 constexpr std::uint8_t kind_fence = 1;
+constexpr std::uint64_t sealing_bytes = object_header_bytes + chunk::seal_overhead_bytes;
 static_assert(point_bytes_max >
               limits::document_bytes_max + point_disks_max * (limits::name_bytes_max + 64) + 1024);
+
+/// The length of a record whose object has then a length that tells little.
+std::size_t padded_record_bytes(std::size_t bytes) {
+    return padded_bytes(bytes + sealing_bytes) - sealing_bytes;
+}
 
 // Names end up in messages and terminals: no control characters.
 bool is_name(std::string_view text) {
@@ -71,7 +81,6 @@ Result<Point> read_point(ByteReader& in) {
     }
     SP_ASSIGN(const auto document, in.sized(limits::document_bytes_max));
     point.document = to_bytes(document);
-    SP_TRY(in.finish());
     return point;
 }
 
@@ -111,6 +120,7 @@ Result<Bytes> encode_point(const Point& point) {
         out.sized(as_bytes(disk.disk)).u64(disk.size.raw()).raw(disk.root.view());
     }
     out.sized(point.document);
+    bytes.resize(padded_record_bytes(bytes.size()));
     return bytes;
 }
 
@@ -149,6 +159,11 @@ Result<Point> decode_point(ByteView bytes) {
     auto point = read_point(in);
     if (!point)
         return fail(Errc::corrupt, "point.damaged", "recovery point: " + point.error().text);
+    const ByteView padding = bytes.last(in.left());
+    if (!chunk::is_zero(padding) ||
+        bytes.size() != padded_record_bytes(bytes.size() - padding.size())) {
+        return fail(Errc::corrupt, "point.damaged", "recovery point: wrong padding");
+    }
     if (const Status names = check_names(*point); !names) {
         return fail(Errc::corrupt, "point.damaged", names.error().text);
     }

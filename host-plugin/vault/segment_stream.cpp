@@ -1,5 +1,7 @@
 #include "vault/segment_stream.hpp"
 
+#include "chunk/zero.hpp"
+
 namespace stillpoint::vault {
 
 static_assert(pack_records_max <= 0xffff);
@@ -92,6 +94,17 @@ Result<std::optional<SegmentEntry>> SegmentStream::next_entry() {
     return std::optional{entry};
 }
 
+Status SegmentStream::prove_padding() const {
+    std::uint64_t page = shape().padding_page();
+    while (page < shape().pages()) {
+        const std::uint64_t count = std::min(shape().pages() - page, pages_per_read_);
+        SP_ASSIGN(const Bytes zeros, pages_.read(page, count));
+        if (!chunk::is_zero(zeros)) return pages_.damaged("has padding that is not zeros");
+        page += count;
+    }
+    return {};
+}
+
 Status prove_segment(const VaultCore& core, const std::string& name, ByteCount object_bytes) {
     SP_ASSIGN(auto stream, SegmentStream::open(core, name, object_bytes));
     for (;;) {
@@ -100,7 +113,7 @@ Status prove_segment(const VaultCore& core, const std::string& name, ByteCount o
     }
     for (;;) {
         SP_ASSIGN(const auto entry, stream.next_entry());
-        if (!entry) return {};
+        if (!entry) return stream.prove_padding();
     }
 }
 

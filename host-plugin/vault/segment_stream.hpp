@@ -26,6 +26,8 @@ public:
     /// The next entry, empty after the last one. Only after next_pack() was empty.
     /// @errors as next_pack()
     Result<std::optional<SegmentEntry>> next_entry();
+    /// Reads the pages behind the entries: they hold zeros. @errors as next_pack()
+    [[nodiscard]] Status prove_padding() const;
 
 private:
     explicit SegmentStream(SegmentPages pages) : pages_(std::move(pages)) {}

@@ -73,7 +73,7 @@ bool is_needed(const std::map<PackName, gc::PackUse>& packs, const PackName& nam
 /// What a record takes in its pack: its sealed bytes and its entry in the directory.
 std::uint64_t record_bytes(const PackDirectory& directory, std::uint32_t slot) {
     return directory.entries.at(slot).stored_bytes +
-           directory_bytes(1, directory.base_of(slot) ? 1 : 0) - directory_bytes(0);
+           pack_end_bytes(1, directory.base_of(slot) ? 1 : 0) - pack_end_bytes(0);
 }
 
 /// The point's object and its copy, where it has one.

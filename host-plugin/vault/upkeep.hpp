@@ -38,12 +38,13 @@ struct Stats {
     std::uint64_t points = 0;
     std::uint64_t packs = 0;
     std::uint64_t chunks = 0;
-    std::uint64_t logical_bytes = 0;           // sum of all points' disk sizes
-    std::uint64_t unique_bytes = 0;            // plaintext of the chunks held
-    std::uint64_t chunk_bytes_stored = 0;      // the same, compressed and sealed
-    std::uint64_t stored_bytes = 0;            // all objects
-    std::optional<std::uint64_t> data_bytes;   // of all points' disks, zeros left out
-    std::optional<std::uint64_t> freed_bytes;  // what only the points to forget need
+    std::uint64_t logical_bytes = 0;          // sum of all points' disk sizes
+    std::uint64_t unique_bytes = 0;           // plaintext of the chunks held
+    std::uint64_t chunk_bytes_stored = 0;     // the same, compressed and sealed
+    std::uint64_t stored_bytes = 0;           // all objects
+    std::optional<std::uint64_t> data_bytes;  // of all points' disks, zeros left out
+    std::optional<std::uint64_t>
+        freed_bytes;  // what only the points to forget need, padding not counted
 };
 
 enum class GcMode {

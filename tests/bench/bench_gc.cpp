@@ -104,7 +104,8 @@ private:
             at += chunk_bytes + 16;
         }
         const chunk::SealKey key = core_->keys.object_key(ObjectKind::pack, directory.salt);
-        const Bytes end = seal_directory(core_->keys.vault_id(), key, directory);
+        const Bytes end =
+            seal_pack_end(core_->keys.vault_id(), key, directory, core_->config.pack_bytes);
         directory.pack_bytes = at + end.size();
         const auto name = made_up<PackName>(number, 1);
         const auto path = folder_ / name.object();

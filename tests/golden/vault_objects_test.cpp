@@ -95,14 +95,14 @@ std::pair<Bytes, Bytes> nodes() {
 
 Segment make_segment() {
     Segment segment;
-    segment.packs = {{PackName{chunk::sha256(as_bytes("1"))}, 1000, 200, Content::data},
+    segment.packs = {{PackName{chunk::sha256(as_bytes("1"))}, 1000, 1200, Content::data},
                      {PackName{chunk::sha256(as_bytes("2"))}, 2000, 100, Content::map}};
-    for (std::uint32_t i = 0; i < 300; ++i) {
+    for (std::uint32_t i = 0; i < 1300; ++i) {
         SegmentEntry entry;
         const auto digest = chunk::sha256(as_bytes(std::to_string(i)));
         std::copy_n(digest.begin(), entry.key.size(), entry.key.begin());
-        entry.pack = i < 200 ? 0 : 1;
-        entry.slot = static_cast<std::uint16_t>(i < 200 ? i : i - 200);
+        entry.pack = i < 1200 ? 0 : 1;
+        entry.slot = static_cast<std::uint16_t>(i < 1200 ? i : i - 1200);
         segment.entries.push_back(entry);
     }
     return segment;
@@ -240,7 +240,7 @@ TEST_CASE("golden/vault: a data pack with a chunk and another as its delta") {
     CHECK(codec.decompress(pair.base, payload, pair.plaintext.size()).value() == pair.plaintext);
 }
 
-TEST_CASE("golden/vault: an index segment with a fan-out table") {
+TEST_CASE("golden/vault: an index segment with a fan-out table and a page of padding") {
     FixedVault vault;
     Segment segment = make_segment();
     CHECK(matches_golden("vault/index-v1.bin", encode_segment(vault.core, "index/a", segment)));

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <map>
 
+#include "support/pack_frame.hpp"
 #include "support/vault_lab.hpp"
 #include "vault/sealed_object.hpp"
 #include "vault/stored_chunks.hpp"
@@ -282,7 +283,7 @@ void World::settle() {
     for (const ObjectInfo& object : objects) {
         const bool pack = object.name.starts_with("packs/");
         const bool point = object.name.starts_with("points/") || object.name.starts_with("copies/");
-        if (pack) left += object.size.raw() - directory_bytes(0) - object_header_bytes;
+        if (pack) left += test::record_share(*any_host().core, object);
         if (point) left += object.size.raw();
     }
     CHECK(*last.freed_bytes == left);

@@ -4,7 +4,10 @@
 
 #include "fakes/fault_store.hpp"
 #include "fakes/hook_store.hpp"
+#include "support/vault_damage.hpp"
 #include "support/vault_lab.hpp"
+#include "vault/pack_reader.hpp"
+#include "vault/sealed_object.hpp"
 
 using namespace stillpoint;
 using namespace stillpoint::vault;
@@ -31,11 +34,7 @@ void remove_all(BlockStore& store, const std::string& prefix) {
 }
 
 void flip_a_bit(BlockStore& store, const std::string& name) {
-    const ByteCount size = store.size(name).value();
-    Bytes bytes = store.get(name, ByteOffset{0}, size).value();
-    bytes[bytes.size() / 2] ^= std::byte{1};
-    REQUIRE(store.remove(name));
-    REQUIRE(store.put(name, bytes));
+    test::flip(store, name, store.size(name).value().raw() / 2);
 }
 
 std::size_t damage_count(VaultLab& lab) {
@@ -127,10 +126,30 @@ TEST_CASE("vault/repair: a pack that cannot be read is named, the others are ind
     CHECK(done.unreadable[0].find(packs[0]) != std::string::npos);
 }
 
+TEST_CASE("vault/repair: a pack whose padding is damaged loses nothing") {
+    World world;
+    for (const std::string& name : names(world.store, "packs/")) {
+        const auto core = unlock_vault(world.store, {}, world.lab.clock()).value();
+        const PackName pack = PackName::parse_object(name).value();
+        test::flip(world.store, name, PackReader{*core}.directory(pack).value()->records_end());
+    }
+    world.lab.reopen();
+    CHECK(damage_count(world.lab) == 2 * 4);  // each by its name and by the padding's seal
+    const RepairResult done = repair(world.lab, {.read_data = true});
+    CHECK(done.emptied_packs == 4);
+    CHECK(done.lost_chunks == 0);
+    world.lab.reopen();
+    CHECK(world.lab.read(world.first.disks.at(0)).value() == world.before);
+    REQUIRE(world.lab.vault().collect({}, {}, {}));
+    world.check_whole();
+}
+
 TEST_CASE(
     "vault/repair: damaged records leave the index, and a backup that has them heals all points") {
     World world;
-    for (const std::string& name : names(world.store, "packs/")) flip_a_bit(world.store, name);
+    for (const std::string& name : names(world.store, "packs/")) {
+        test::flip(world.store, name, object_header_bytes);  // its first record
+    }
     world.lab.reopen();
     CHECK(repair(world.lab).emptied_packs == 0);  // the directories are whole
     const RepairResult planned = repair(world.lab, {.mode = RepairMode::plan, .read_data = true});

@@ -211,7 +211,8 @@ TEST_CASE("vault/segment reader: a filter that damage cut short is none") {
     World world;
     const Segment segment = segment_of(20'000);
     const ByteCount size = world.put(segment);
-    world.flip("index/a", (size.raw() - object_header_bytes) / index_page_bytes - 5);
+    const SegmentShape shape{static_cast<std::uint32_t>(segment.packs.size()), 20'000};
+    world.flip("index/a", shape.padding_page() - 5);
     const auto reader =
         SegmentReader::open(*world.vault.core, "index/a", size, world.memory).value();
     std::uint64_t failed = 0;
