@@ -125,6 +125,13 @@ TEST_CASE("vault/padding: pages of zeros hide how many entries a segment has, an
     Bytes changed = bytes;
     changed.back() ^= std::byte{1};
     CHECK(prove(changed) == "vault.index_damaged");
+    const Salt salt = read_object_header(bytes, ObjectKind::index).value();
+    const Bytes message = test::noise_block(index_content_bytes, 1);
+    vault.core->keys.object_key(ObjectKind::index, salt)
+        .seal(pages - 1,
+              associated_data(vault.core->keys.vault_id(), ObjectKind::index, as_bytes("index/a")),
+              message, std::span{changed}.last(index_page_bytes));
+    CHECK(prove(changed) == "vault.index_damaged");
     Bytes cut = bytes;
     cut.resize(bytes.size() - index_page_bytes);
     CHECK(prove(cut) == "vault.index_damaged");
