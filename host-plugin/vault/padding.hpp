@@ -8,7 +8,7 @@ namespace stillpoint::vault {
 inline constexpr std::uint64_t padding_unit_bytes = 4096;
 
 /// The smallest number from n on whose lowest bits are zeros, all but a few: at most one eighth more
-/// than n, and the numbers up to n have O(log n log log n) different results.
+/// than n, and it takes O(log log n) bits to tell which it is.
 /// @source Nikitin et al., "Reducing Metadata Leakage from Encrypted Files and Communication with
 /// PURBs", PoPETs 2019, algorithm 1 (Padmé)
 [[nodiscard]] constexpr std::uint64_t padme(std::uint64_t n) {
