@@ -45,7 +45,7 @@ public:
 
 private:
     static constexpr std::size_t packs_in_flight_max = 3;  // being hashed, put and synced
-    static constexpr std::size_t packs_in_memory_max = 5;  // those, and one open of each content
+    static constexpr std::size_t packs_in_memory_max = 4;  // those, and one that is open
 
     struct Filling {
         Filling(const VaultCore& core, Content content, PackBuffer buffer)
