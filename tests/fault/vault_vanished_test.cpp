@@ -1,11 +1,17 @@
 // The file system under a local vault goes away between any two calls: its mount point is an empty
 // folder then, or holds another vault. Nothing is written there, and nothing passes for missing.
 #include <doctest/doctest.h>
+#include <sys/inotify.h>
+#include <unistd.h>
 
+#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <shared_mutex>
+#include <thread>
 
+#include "base/check.hpp"
+#include "env/fd.hpp"
 #include "fakes/hook_store.hpp"
 #include "support/vault_lab.hpp"
 #include "vault/local_store.hpp"
@@ -78,6 +84,10 @@ public:
         const auto held = store_->between_calls();
         mount(other_);
     }
+    /// Where a file appears when an object is about to be written.
+    [[nodiscard]] fs::path folder_of_writes() const { return real_ / "vault" / "tmp"; }
+    /// Not between two calls: beside one that is under way.
+    void go_away_now() { mount(other_); }
     /// Something that gc has to delete.
     void forget_something(std::uint64_t seed) {
         const auto point = lab_->backup({{"vda", test::random_disk(disk_bytes, seed)}}).value();
@@ -141,6 +151,21 @@ bool away_at(Mounted& world, std::size_t call, const Act& act) {
     return hooked.struck();
 }
 
+/// Waits for a new file in a folder. @threads one
+class NewFile {
+public:
+    explicit NewFile(const fs::path& folder) : fd_(::inotify_init1(IN_CLOEXEC)) {
+        REQUIRE(::inotify_add_watch(fd_.get(), folder.c_str(), IN_CREATE) >= 0);
+    }
+    void wait() const {
+        std::array<char, 4096> event{};
+        SP_CHECK(::read(fd_.get(), event.data(), event.size()) > 0);
+    }
+
+private:
+    env::UniqueFd fd_;
+};
+
 /// Every call in the long form, every fifth else.
 std::size_t stride() {
     const char* length = std::getenv("STILLPOINT_TEST_LENGTH");
@@ -192,6 +217,25 @@ TEST_CASE("fault/local: a vault that is unmounted during a check has no damage")
             return {};
         },
         2);
+}
+
+TEST_CASE("fault/local: a vault that is unmounted in the middle of a put") {
+    Mounted world{false};
+    const Bytes large(32u << 20, std::byte{1});
+    std::size_t away = 0;
+    for (int tries = 0; tries < 100 && away < 3; ++tries) {
+        const NewFile file{world.folder_of_writes()};
+        std::jthread unmount{[&] {
+            file.wait();
+            world.go_away_now();
+        }};
+        const Status put = world.store().put("packs/x" + std::to_string(tries), large);
+        unmount.join();
+        if (!put) CHECK(put.error().id == "store.vanished");
+        away += put ? 0 : 1;  // the other thread may come too late
+        world.come_back();
+    }
+    CHECK(away == 3);
 }
 
 TEST_CASE("fault/local: a vault that was mounted again is the same one") {
