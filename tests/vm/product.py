@@ -32,6 +32,8 @@ class Answer:
         return (f"{shlex.join(self.command)}: status {self.status}\n"
                 f"{json.dumps(self.json, indent=1)[:4000]}\n{self.log[-4000:]}")
 
+    __repr__ = __str__
+
 
 class Stillpoint:
     """The command line with a vault, a key and state folders in the lab."""

@@ -26,6 +26,7 @@ import product
 WRITERS = 4
 BLOCK = 64 << 10
 BLOCKS = 48
+POOL = 6 * BLOCKS
 SECONDS = 600 if lab.length() == "long" else 22
 JUMP_NS = 61 * 60 * 10**9  # past a lease and the half hour that clocks may differ by
 JUMPS_MAX = 20  # files in tmp/ that are a day old are taken for rubbish
@@ -53,7 +54,7 @@ class World:
     def __init__(self, place, seed):
         self.place = place
         self.random = random.Random(seed)
-        self.pool = [self.random.randbytes(BLOCK) for _ in range(3 * BLOCKS)]
+        self.pool = [self.random.randbytes(BLOCK) for _ in range(POOL)]
         self.stop = threading.Event()
         self.lock = threading.Lock()
         self.gc_ended = threading.Condition(self.lock)
@@ -153,7 +154,7 @@ class Writer(Actor):
             self.world.stop.wait(0.2)
         elif answer.status not in (-signal.SIGKILL, 128 + signal.SIGKILL):
             raise AssertionError(answer)
-        while len(self.mine) > 3 or (self.mine and self.dice.random() < 0.3):
+        while len(self.mine) > 1 or (self.mine and self.dice.random() < 0.3):
             self.forget(self.mine.pop(self.dice.randrange(len(self.mine))))
 
     def change(self):
