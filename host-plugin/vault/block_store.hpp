@@ -30,6 +30,13 @@ public:
     /// Reads exactly [at, at+length).
     /// @errors not_found · corrupt, id "store.short": the object ends before · io
     virtual Result<Bytes> get(const std::string& name, ByteOffset at, ByteCount length) = 0;
+    /// As get(). @param spent memory that the answer may lie in: whoever reads large objects one
+    /// after the other gives each answer back with the next call, and no page is made anew
+    virtual Result<Bytes> get_reusing(const std::string& name, ByteOffset at, ByteCount length,
+                                      Bytes spent) {
+        spent = Bytes{};  // not `{}`, which keeps the memory
+        return get(name, at, length);
+    }
     /// @errors not_found
     virtual Result<ByteCount> size(const std::string& name) = 0;
     /// All objects whose name starts with the prefix, sorted by name.

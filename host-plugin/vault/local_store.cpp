@@ -120,6 +120,11 @@ Status LocalStore::put(const std::string& name, ByteView bytes) {
 }
 
 Result<Bytes> LocalStore::get(const std::string& name, ByteOffset at, ByteCount length) {
+    return get_reusing(name, at, length, {});
+}
+
+Result<Bytes> LocalStore::get_reusing(const std::string& name, ByteOffset at, ByteCount length,
+                                      Bytes spent) {
     SP_TRY(names::check(name));
     const env::Path path = root_ / name;
     const auto fd = env::open_file(path, O_RDONLY);
@@ -132,10 +137,11 @@ Result<Bytes> LocalStore::get(const std::string& name, ByteOffset at, ByteCount 
                       {Errc::corrupt, "store.short",
                        "object " + name + " has only " + std::to_string(have->raw()) + " bytes"});
     }
-    Bytes bytes(length.raw());
-    const Status read = env::read_at(fd->get(), at, bytes, path);
+    if (spent.capacity() < length.raw()) spent = Bytes{};  // first, not beside the new
+    spent.resize(length.raw());
+    const Status read = env::read_at(fd->get(), at, spent, path);
     if (!read) return failed(name, read.error());
-    return bytes;
+    return spent;
 }
 
 Result<ByteCount> LocalStore::size(const std::string& name) {

@@ -24,6 +24,8 @@ public:
 
     Status put(const std::string& name, ByteView bytes) override;
     Result<Bytes> get(const std::string& name, ByteOffset at, ByteCount length) override;
+    Result<Bytes> get_reusing(const std::string& name, ByteOffset at, ByteCount length,
+                              Bytes spent) override;
     Result<ByteCount> size(const std::string& name) override;
     Result<std::vector<ObjectInfo>> list(const std::string& prefix) override;
     Status remove(const std::string& name) override;

@@ -73,6 +73,15 @@ Result<Bytes> WatchedStore::get(const std::string& name, ByteOffset at, ByteCoun
     });
 }
 
+Result<Bytes> WatchedStore::get_reusing(const std::string& name, ByteOffset at, ByteCount length,
+                                        Bytes spent) {
+    // A call that hangs keeps the memory that it may still write to.
+    const auto kept = std::make_shared<Bytes>(std::move(spent));
+    return below<Bytes>("get " + name, [name, at, length, kept](BlockStore& store) {
+        return store.get_reusing(name, at, length, std::move(*kept));
+    });
+}
+
 Result<ByteCount> WatchedStore::size(const std::string& name) {
     return below<ByteCount>("look at " + name,
                             [name](BlockStore& store) { return store.size(name); });

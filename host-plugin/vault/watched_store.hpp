@@ -28,6 +28,8 @@ public:
     Status put_shared(const std::string& name, ByteView bytes,
                       const std::shared_ptr<const void>& owner) override;
     Result<Bytes> get(const std::string& name, ByteOffset at, ByteCount length) override;
+    Result<Bytes> get_reusing(const std::string& name, ByteOffset at, ByteCount length,
+                              Bytes spent) override;
     Result<ByteCount> size(const std::string& name) override;
     Result<std::vector<ObjectInfo>> list(const std::string& prefix) override;
     Status remove(const std::string& name) override;

@@ -67,6 +67,21 @@ TEST_CASE_TEMPLATE("contract/store: what was put is there, whole and in parts", 
     CHECK(s.store.size("config").value() == ByteCount{0});
 }
 
+TEST_CASE_TEMPLATE("contract/store: what memory held before is no part of an answer", S, STORES) {
+    S s;
+    REQUIRE(s.store.put("a", as_bytes("0123456789")));
+    for (const std::size_t had : {0u, 4u, 10u, 100u}) {
+        CAPTURE(had);
+        for (const std::uint64_t length : {0ull, 1ull, 9ull}) {
+            const auto got = s.store.get_reusing("a", ByteOffset{1}, ByteCount{length},
+                                                 Bytes(had, std::byte{'x'}));
+            CHECK(as_text(got.value()) == std::string{"123456789"}.substr(0, length));
+        }
+        CHECK(s.store.get_reusing("a", ByteOffset{1}, ByteCount{10}, Bytes(had)).error().id ==
+              "store.short");
+    }
+}
+
 TEST_CASE_TEMPLATE("contract/store: reading past the end is damage, never a shorter answer", S,
                    STORES) {
     S s;

@@ -112,6 +112,10 @@ TEST_CASE("vault/watched_store: every kind of call is given up, and names the st
         const auto got = world.store->get("index/a", ByteOffset{0}, ByteCount{1});
         if (!got) done = fail(got.error());
     }
+    SUBCASE("get_reusing") {
+        const auto got = world.store->get_reusing("index/a", ByteOffset{0}, ByteCount{1}, Bytes(9));
+        if (!got) done = fail(got.error());
+    }
     SUBCASE("size") {
         const auto got = world.store->size("index/a");
         if (!got) done = fail(got.error());
