@@ -5,8 +5,8 @@
 #include <unordered_set>
 
 #include "base/hex.hpp"
-#include "env/workers.hpp"
 #include "vault/damage_log.hpp"
+#include "vault/each_pack.hpp"
 #include "vault/id_set.hpp"
 #include "vault/key_slots.hpp"
 #include "vault/map_reader.hpp"
@@ -39,8 +39,8 @@ private:
         MapShape shape;
     };
     Status check_packs();
-    Status read_packs(const std::set<PackName>& names, std::uint64_t total_bytes);
-    Status read_pack(const PackName& name, std::uint64_t total_bytes);
+    Status read_packs(const std::set<PackName>& names, const PackListing& listing);
+    Status read_pack(const PackName& name, std::uint64_t total_bytes, PackMemory& memory);
     Status check_points();
     Status check_copies();
     Status check_disk(const Point& point, const DiskRoot& disk);
@@ -85,7 +85,7 @@ Status Checker::check_packs() {
     if (options_.depth == CheckDepth::read_data) {
         std::set<PackName> names{indexed.begin(), indexed.end()};
         names.insert(listing.packs.begin(), listing.packs.end());
-        return read_packs(names, listing.bytes);
+        return read_packs(names, listing);
     }
     for (const PackName& name : indexed) {
         SP_TRY(options_.cancel.check());
@@ -97,23 +97,15 @@ Status Checker::check_packs() {
     return {};
 }
 
-Status Checker::read_packs(const std::set<PackName>& names, std::uint64_t total_bytes) {
-    const std::vector<PackName> packs{names.begin(), names.end()};
-    std::atomic<std::size_t> next{0};
-    const env::CancelToken stop = options_.cancel.child();
-    const auto work = [&]() -> Status {
-        for (std::size_t at = next++; at < packs.size(); at = next++) {
-            SP_TRY(stop.check());
-            SP_TRY(read_pack(packs[at], total_bytes));
-        }
-        return {};
-    };
-    env::CancelToken stopper = stop;
-    return env::run_workers(options_.workers, work, [&] { stopper.cancel(); });
+Status Checker::read_packs(const std::set<PackName>& names, const PackListing& listing) {
+    return for_each_pack({names.begin(), names.end()}, listing.largest_bytes, options_.cancel,
+                         [&](const PackName& name, PackMemory& memory) {
+                             return read_pack(name, listing.bytes, memory);
+                         });
 }
 
-Status Checker::read_pack(const PackName& name, std::uint64_t total_bytes) {
-    SP_ASSIGN(const PackVerdict verdict, verify_pack(chunks_.core(), name));
+Status Checker::read_pack(const PackName& name, std::uint64_t total_bytes, PackMemory& memory) {
+    SP_ASSIGN(const PackVerdict verdict, verify_pack(chunks_.core(), name, memory));
     for (const std::string& text : verdict.pack_damage) log_.add(text);
     for (const DamagedRecord& record : verdict.records) {
         log_.add(name.object() + ": " + record.text);

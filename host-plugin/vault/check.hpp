@@ -8,7 +8,6 @@ struct CheckOptions {
     CheckDepth depth = CheckDepth::structure;
     ProgressFn progress;
     env::CancelToken cancel;
-    unsigned workers = 2;              // each holds one pack (at most 64 MiB)
     std::size_t damage_max = 100'000;  // more findings than that are only counted
 };
 

@@ -9,6 +9,7 @@
 #include "env/workers.hpp"
 #include "vault/config.hpp"
 #include "vault/damage_log.hpp"
+#include "vault/each_pack.hpp"
 #include "vault/index_layout.hpp"
 #include "vault/key_slots.hpp"
 #include "vault/object_header.hpp"
@@ -128,8 +129,9 @@ public:
         report_lost(objects);
         SP_TRY(for_each(sealed_.size(), store_.calls_at_once(),
                         [this](std::size_t at) { return check_sealed(sealed_[at]); }));
-        SP_TRY(for_each(packs_.size(), options_.workers,
-                        [this](std::size_t at) { return check_pack(packs_[at]); }));
+        SP_TRY(for_each_pack(
+            packs_, largest_pack_bytes_, options_.cancel,
+            [this](const PackName& name, PackMemory& memory) { return check_pack(name, memory); }));
         return CheckResult{log_.take(), points_, bytes_read_.load(), packs_read_.load()};
     }
 
@@ -138,7 +140,7 @@ private:
     void sort_out(const std::vector<ObjectInfo>& objects);
     void report_lost(const std::vector<ObjectInfo>& objects);
     Status check_sealed(const ObjectInfo& object);
-    Status check_pack(const PackName& name);
+    Status check_pack(const PackName& name, PackMemory& memory);
     template <class Each>
     Status for_each(std::size_t count, unsigned workers, const Each& each);
 
@@ -147,7 +149,7 @@ private:
     DamageLog log_;
     std::vector<PackName> packs_;
     std::vector<ObjectInfo> sealed_;
-    std::uint64_t points_ = 0, pack_bytes_ = 0;
+    std::uint64_t points_ = 0, pack_bytes_ = 0, largest_pack_bytes_ = 0;
     std::atomic<std::uint64_t> bytes_read_{0}, packs_read_{0};
     std::mutex telling_;  // guards the progress callback
 };
@@ -176,6 +178,7 @@ void KeylessChecker::sort_out(const std::vector<ObjectInfo>& objects) {
             if (pack) packs_.push_back(*pack);
             if (!pack) log_.add("object " + name + " is not named like a pack");
             pack_bytes_ += object.size.raw();
+            largest_pack_bytes_ = std::max(largest_pack_bytes_, object.size.raw());
             continue;
         }
         const SealedKind* kind = sealed_kind_of(name);
@@ -226,8 +229,8 @@ Status KeylessChecker::check_sealed(const ObjectInfo& object) {
     return {};
 }
 
-Status KeylessChecker::check_pack(const PackName& name) {
-    SP_ASSIGN(const PackVerdict verdict, verify_pack_name(store_, name));
+Status KeylessChecker::check_pack(const PackName& name, PackMemory& memory) {
+    SP_ASSIGN(const PackVerdict verdict, verify_pack_name(store_, name, memory));
     if (verdict.missing) return {};  // gc removed it since the listing
     ++packs_read_;
     for (const std::string& text : verdict.pack_damage) log_.add(text);

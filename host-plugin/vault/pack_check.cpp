@@ -1,7 +1,6 @@
 #include "vault/pack_check.hpp"
 
 #include <algorithm>
-#include <optional>
 
 #include "base/hex.hpp"
 #include "vault/object_names.hpp"
@@ -29,9 +28,10 @@ Result<WholePack> open_pack(const VaultCore& core, ByteView bytes) {
     return WholePack{std::move(directory), std::move(key)};
 }
 
-void check_records(const VaultCore& core, const WholePack& pack, ByteView bytes,
+void check_records(const VaultCore& core, const WholePack& pack, PackMemory& memory,
                    PackVerdict& verdict) {
-    Bytes plaintext;
+    const ByteView bytes = memory.pack;
+    Bytes& plaintext = memory.plaintext;
     const auto& entries = pack.directory.entries;
     for (std::uint32_t slot = 0; slot < entries.size(); ++slot) {
         const DirectoryEntry& entry = entries[slot];
@@ -49,33 +49,34 @@ void check_records(const VaultCore& core, const WholePack& pack, ByteView bytes,
     }
 }
 
-Result<Bytes> read_whole(BlockStore& store, const std::string& object) {
+Status read_whole(BlockStore& store, const std::string& object, PackMemory& memory) {
     SP_ASSIGN(const ByteCount size, store.size(object));
     if (size.raw() > pack_bytes_max) {
         return fail(Errc::corrupt, "vault.pack_damaged", "it is longer than any pack");
     }
-    return store.get(object, ByteOffset{0}, size);
+    SP_ASSIGN(memory.pack, store.get_reusing(object, ByteOffset{0}, size, std::move(memory.pack)));
+    return {};
 }
 
 /// Reads the pack's bytes and compares them with its name.
-/// @return nullopt: there is nothing to look into; the verdict says why
-Result<std::optional<Bytes>> prove_name(BlockStore& store, const PackName& name,
-                                        PackVerdict& verdict) {
+/// @return false: there is nothing to look into; the verdict says why
+Result<bool> prove_name(BlockStore& store, const PackName& name, PackMemory& memory,
+                        PackVerdict& verdict) {
     const std::string object = name.object();
-    auto bytes = read_whole(store, object);
-    if (!bytes) {
-        const Errc code = bytes.error().code;
-        if (code != Errc::not_found && code != Errc::corrupt) return fail(bytes.error());
+    const Status read = read_whole(store, object, memory);
+    if (!read) {
+        const Errc code = read.error().code;
+        if (code != Errc::not_found && code != Errc::corrupt) return fail(read.error());
         verdict.missing = code == Errc::not_found;
         verdict.pack_damage.push_back(verdict.missing ? object + " is missing"
-                                                      : object + ": " + bytes.error().text);
-        return std::nullopt;
+                                                      : object + ": " + read.error().text);
+        return false;
     }
-    verdict.bytes_read = bytes->size();
-    if (chunk::sha256(*bytes) != name.value) {
+    verdict.bytes_read = memory.pack.size();
+    if (chunk::sha256(memory.pack) != name.value) {
         verdict.pack_damage.push_back(object + ": its SHA-256 is not its name");
     }
-    return std::move(*bytes);
+    return true;
 }
 
 Status check_ends(ByteView bytes) {
@@ -88,30 +89,36 @@ Status check_ends(ByteView bytes) {
 
 }  // namespace
 
-Result<PackVerdict> verify_pack(const VaultCore& core, const PackName& name) {
+Result<PackVerdict> verify_pack(const VaultCore& core, const PackName& name, PackMemory& memory) {
     PackVerdict verdict;
-    SP_ASSIGN(const auto bytes, prove_name(core.store, name, verdict));
-    if (!bytes) return verdict;
-    const auto pack = open_pack(core, *bytes);
+    SP_ASSIGN(const bool there, prove_name(core.store, name, memory, verdict));
+    if (!there) return verdict;
+    const auto pack = open_pack(core, memory.pack);
     if (!pack) {
         verdict.pack_damage.push_back(name.object() + ": " + pack.error().text);
         return verdict;
     }
     verdict.directory_readable = true;
-    check_records(core, *pack, *bytes, verdict);
+    check_records(core, *pack, memory, verdict);
     const PackDirectory& directory = pack->directory;
+    const ByteView bytes = memory.pack;
     const Status padding =
         check_padding(core.keys.vault_id(), pack->key,
-                      ByteView{*bytes}.subspan(directory.records_end(), directory.padding_bytes));
+                      bytes.subspan(directory.records_end(), directory.padding_bytes));
     if (!padding) verdict.pack_damage.push_back(name.object() + ": " + padding.error().text);
     return verdict;
 }
 
-Result<PackVerdict> verify_pack_name(BlockStore& store, const PackName& name) {
+Result<PackVerdict> verify_pack(const VaultCore& core, const PackName& name) {
+    PackMemory memory;
+    return verify_pack(core, name, memory);
+}
+
+Result<PackVerdict> verify_pack_name(BlockStore& store, const PackName& name, PackMemory& memory) {
     PackVerdict verdict;
-    SP_ASSIGN(const auto bytes, prove_name(store, name, verdict));
-    if (!bytes || !verdict.pack_damage.empty()) return verdict;
-    const Status ends = check_ends(*bytes);
+    SP_ASSIGN(const bool there, prove_name(store, name, memory, verdict));
+    if (!there || !verdict.pack_damage.empty()) return verdict;
+    const Status ends = check_ends(memory.pack);
     if (!ends) verdict.pack_damage.push_back(name.object() + ": " + ends.error().text);
     return verdict;
 }
@@ -127,6 +134,7 @@ Result<PackListing> list_packs(BlockStore& store) {
             listing.strangers.push_back(object.name);
         }
         listing.bytes += object.size.raw();
+        listing.largest_bytes = std::max(listing.largest_bytes, object.size.raw());
     }
     std::sort(listing.packs.begin(), listing.packs.end());
     return listing;

@@ -65,6 +65,7 @@ private:
     std::vector<PackName> packs_;        // in the store
     std::set<PackName> named_;           // by segments that can be read
     std::vector<std::string> segments_;  // that cannot
+    PackMemory memory_;                  // for the pack that is read
     RepairResult result_;
 };
 
@@ -141,7 +142,7 @@ Status Repairer::empty_damaged_packs() {
 
 /// @return false: it is whole, or nothing of it can be read
 Result<bool> Repairer::empty_if_damaged(const PackName& name) {
-    SP_ASSIGN(const PackVerdict verdict, verify_pack(*core_, name));
+    SP_ASSIGN(const PackVerdict verdict, verify_pack(*core_, name, memory_));
     if (verdict.whole() || !verdict.directory_readable) return false;
     result_.lost_chunks += verdict.records.size();
     if (!changes()) return true;
