@@ -7,6 +7,7 @@
 #include "vault/gc/forgotten.hpp"
 #include "vault/gc/index_merge.hpp"
 #include "vault/gc/plan.hpp"
+#include "vault/gc/remove_packs.hpp"
 #include "vault/gc/repack.hpp"
 #include "vault/gc/waits.hpp"
 #include "vault/marks.hpp"
@@ -233,9 +234,8 @@ Status Collector::delete_packs(const std::set<PackName>& packs) {
     if (packs.empty()) return {};
     SP_TRY(alive());
     SP_TRY(rewrite_index(*core_, packs));
+    SP_TRY(remove_packs(core_->store, {packs.begin(), packs.end()}, [this] { return alive(); }));
     for (const PackName& pack : packs) {
-        SP_TRY(alive());
-        SP_TRY(core_->store.remove(pack.object()));
         const auto found = in_store_.find(pack);
         if (found == in_store_.end()) continue;
         ++result_.freed_packs;
