@@ -51,8 +51,14 @@ enum class Op {
 /// One gc, at one step.
 class Collector {
 public:
-    Collector(const World& world, const Rules& rules, State& state, unsigned self)
-        : world_(world), rules_(rules), s_(state), g_(state.gc[self]), self_(self) {}
+    /// @param chosen the pack that goes, where the step is to delete one
+    Collector(const World& world, const Rules& rules, State& state, unsigned self, unsigned chosen)
+        : world_(world),
+          rules_(rules),
+          s_(state),
+          g_(state.gc[self]),
+          self_(self),
+          chosen_(chosen) {}
     const char* take();
 
 private:
@@ -92,12 +98,9 @@ private:
     const Rules& rules_;
     State& s_;
     Gc& g_;
-    unsigned self_;
+    unsigned self_, chosen_;
 };
 
-Bits one_of(Bits set) {
-    return static_cast<Bits>(set & -set);
-}
 unsigned lowest(Bits set) {
     unsigned at = 0;
     while (!has(set, at)) ++at;
@@ -367,8 +370,8 @@ const char* Collector::sweep(Op op) {
             go(Op::delete_packs);
             return "removes the old index";
         case Op::delete_packs:
-            s_.there = without(s_.there, one_of(g_.gone));
-            g_.gone = without(g_.gone, one_of(g_.gone));
+            s_.there = without(s_.there, bit(chosen_));
+            g_.gone = without(g_.gone, bit(chosen_));
             if (g_.gone == 0) go(Op::remove_mark);
             return "deletes a pack";
         default:
@@ -477,9 +480,15 @@ void gc_steps(const World& world, const Rules& rules, const State& state, unsign
     if (self >= world.gcs || state.gc[self].pc == over) return;
     if (world.gcs_in_turn && self > 0 && state.gc[0].pc != over) return;
     static const char* const names[] = {"gc 1", "gc 2"};
-    State after = state;
-    const char* what = Collector{world, rules, after, self}.take();
-    emit(names[self], what, after);
+    // Packs are removed several at a time, so in any order; of other steps there is one at a time.
+    const Gc& gc = state.gc[self];
+    const Bits choices = static_cast<Op>(gc.pc) == Op::delete_packs ? gc.gone : bit(0);
+    for (unsigned chosen = 0; chosen < packs; ++chosen) {
+        if (!has(choices, chosen)) continue;
+        State after = state;
+        const char* what = Collector{world, rules, after, self, chosen}.take();
+        emit(names[self], what, after);
+    }
 }
 
 }  // namespace stillpoint::test::gc_model
