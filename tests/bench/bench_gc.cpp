@@ -3,15 +3,19 @@
 // which only header and directory are there (sparse files; nothing reads their records), and one
 // pack in a hundred that nobody needs. Block map and index are what a backup writes. One JSON
 // document on stdout; three processes, so that none pays for another's memory.
-//     bench_gc make  --folder F [--million N]     16.8 million chunks are 1 TiB
+//     bench_gc make  --folder F [--million N] [--dead N]     16.8 million chunks are 1 TiB
 //     bench_gc open  --folder F
 //     bench_gc check --folder F
-//     bench_gc gc    --folder F                   changes the vault: the packs nobody needs go
+//     bench_gc gc    --folder F [--remove-ms N] [--at-once N]
+// gc changes the vault: the packs nobody needs go, N of them where --dead said so; a removal takes
+// --remove-ms longer than the folder does, as on a store that is far away, and so many go at once.
+#include <condition_variable>
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <mutex>
 #include <stdexcept>
 
 #include "base/check.hpp"
@@ -74,12 +78,13 @@ public:
     Maker(std::filesystem::path folder, std::shared_ptr<VaultCore> core)
         : folder_(std::move(folder)), core_(std::move(core)) {}
 
-    void make(std::uint64_t chunks) {
+    /// @param dead packs that nobody needs
+    void make(std::uint64_t chunks, std::uint64_t dead) {
         const auto stored = StoredChunks::open(core_).value();
         const PointId id = env::uuid7(real_clock);
         const auto run = ChunkRun::begin(*stored, id).value();
         const std::uint64_t packs = chunks / chunks_per_pack;
-        for (std::uint64_t number = 0; number < packs + packs / 100 + 1; ++number) {
+        for (std::uint64_t number = 0; number < packs + dead; ++number) {
             SP_CHECK(run->adopt(pack(number)));
         }
         const DiskRoot disk = map_of(*run, packs * chunks_per_pack);
@@ -134,6 +139,36 @@ private:
     std::shared_ptr<VaultCore> core_;
 };
 
+/// Takes its time for each removal. @threads any
+class FarStore final : public BlockStore {
+public:
+    FarStore(BlockStore& inner, std::chrono::milliseconds delay, unsigned at_once)
+        : inner_(inner), delay_(delay), at_once_(at_once) {}
+    Status put(const std::string& name, ByteView bytes) override { return inner_.put(name, bytes); }
+    Result<Bytes> get(const std::string& name, ByteOffset at, ByteCount length) override {
+        return inner_.get(name, at, length);
+    }
+    Result<ByteCount> size(const std::string& name) override { return inner_.size(name); }
+    Result<std::vector<ObjectInfo>> list(const std::string& prefix) override {
+        return inner_.list(prefix);
+    }
+    Status remove(const std::string& name) override {
+        std::unique_lock lock{mutex_};
+        never_.wait_for(lock, delay_, [] { return false; });
+        lock.unlock();
+        return inner_.remove(name);
+    }
+    [[nodiscard]] std::string describe() const override { return inner_.describe(); }
+    [[nodiscard]] unsigned calls_at_once() const override { return at_once_; }
+
+private:
+    BlockStore& inner_;
+    std::chrono::milliseconds delay_;
+    unsigned at_once_;
+    std::mutex mutex_;
+    std::condition_variable never_;  // a wait for it takes as long as it may
+};
+
 Map measure(const std::string& what, const std::shared_ptr<VaultCore>& core) {
     const double before = memory_mib("VmRSS"), cpu = cpu_seconds();
     const env::Nanoseconds start = real_clock.monotonic();
@@ -162,23 +197,32 @@ Map measure(const std::string& what, const std::shared_ptr<VaultCore>& core) {
 
 int main(int argc, char** argv) {
     std::string folder;
-    std::uint64_t million = 1;
+    std::uint64_t million = 1, dead = 0, remove_ms = 0, at_once = 1;
+    const std::map<std::string, std::uint64_t*> numbers{{"--million", &million},
+                                                        {"--dead", &dead},
+                                                        {"--remove-ms", &remove_ms},
+                                                        {"--at-once", &at_once}};
     const std::string what = argc > 1 ? argv[1] : "";
     for (int i = 2; i + 1 < argc; i += 2) {
         if (std::string_view{argv[i]} == "--folder") folder = argv[i + 1];
-        if (std::string_view{argv[i]} == "--million") million = std::stoull(argv[i + 1]);
+        if (numbers.contains(argv[i])) *numbers.at(argv[i]) = std::stoull(argv[i + 1]);
     }
     if (folder.empty() || (what != "make" && what != "open" && what != "check" && what != "gc")) {
-        std::fputs("usage: bench_gc make|open|check|gc --folder F [--million N]\n", stderr);
+        std::fputs(
+            "usage: bench_gc make|open|check|gc --folder F [--million N] [--dead N] "
+            "[--remove-ms N] [--at-once N]\n",
+            stderr);
         return 2;
     }
-    const auto store = LocalStore::open(folder, real_clock).value();
+    const auto local = LocalStore::open(folder, real_clock).value();
+    FarStore store{*local, std::chrono::milliseconds{remove_ms}, static_cast<unsigned>(at_once)};
     InitOptions init;
     init.encryption = Encryption::none;
-    if (what == "make") SP_CHECK(init_vault(*store, init, {}));
-    const auto core = unlock_vault(*store, {}, real_clock).value();
+    if (what == "make") SP_CHECK(init_vault(store, init, {}));
+    const auto core = unlock_vault(store, {}, real_clock).value();
     if (what == "make") {
-        Maker{folder, core}.make(million * 1'000'000);
+        const std::uint64_t chunks = million * 1'000'000;
+        Maker{folder, core}.make(chunks, dead > 0 ? dead : chunks / chunks_per_pack / 100 + 1);
         return 0;
     }
     const Map result = measure(what, core);
