@@ -25,6 +25,18 @@ Result<std::optional<SampledBlock>> telling_block(const AuditTask& task, const C
     return SampledBlock{*found, id};
 }
 
+/// Zeros are weaker evidence: a disk that was cut and grown again shows them as well.
+std::string reason_of(const SampledBlock& block, const std::string& other) {
+    if (block.id) {
+        return "the disk was replaced: under its path lies what disk " + other +
+               " held at the last point";
+    }
+    return "the disk was replaced, or cut and grown again: blocks that nobody marked as changed "
+           "are "
+           "zeros now, as those of disk " +
+           other + " were at the last point";
+}
+
 }  // namespace
 
 Result<std::optional<Unmasked>> unmask(const AuditTask& task, const vault::DiskRoot& own,
@@ -45,8 +57,7 @@ Result<std::optional<Unmasked>> unmask(const AuditTask& task, const vault::DiskR
         SP_ASSIGN(const Examined examined, examine_blocks(task, {**block}, cancel));
         // What is neither this disk's nor the other's is for the audit to find.
         if (!examined.changed.empty()) continue;
-        return Unmasked{DiskMode::compare, "the disk was replaced: under its path lies what disk " +
-                                               other.disk + " held at the last point"};
+        return Unmasked{DiskMode::compare, reason_of(**block, other.disk)};
     }
     return std::optional<Unmasked>{};
 }

@@ -7,7 +7,7 @@ namespace stillpoint::vault {
 
 inline constexpr std::uint64_t padding_unit_bytes = 4096;
 
-/// The smallest number from n on whose lowest bits are zeros, all but a few: at most one eighth more
+/// The smallest number from n on whose bits are zeros but for the first few: at most an eighth more
 /// than n, and it takes O(log log n) bits to tell which it is.
 /// @source Nikitin et al., "Reducing Metadata Leakage from Encrypted Files and Communication with
 /// PURBs", PoPETs 2019, algorithm 1 (Padmé)

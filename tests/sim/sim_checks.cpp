@@ -160,7 +160,9 @@ void World::check_disk_report(SimVault& vault, const RunRecord& run,
     }
     // A store that once showed a damaged point made the run build on another.
     const bool blinded = run.disturbed && run.store_fault;
-    if (!blinded && run.chained.contains(disk.name) &&
+    // Nor need a chain be believed in which blocks became zeros without a trace.
+    const bool cut = parent != nullptr && was_cut(vault, run, *parent);
+    if (!blinded && !cut && run.chained.contains(disk.name) &&
         disk.reason != "a full backup was asked for") {
         expect(disk.mode == DiskMode::increment,
                "disk " + disk.name + " has an unbroken chain, and no increment: " + disk.reason);
@@ -173,14 +175,17 @@ void World::check_disk_report(SimVault& vault, const RunRecord& run,
                                         std::to_string(changed));
 }
 
-/// A cut below what the parent held, and a growth back: no trace is left for an increment.
+/// Below what the parent held, and grown back: that leaves no trace for an increment.
+bool World::was_cut(const SimVault& vault, const RunRecord& run, const DiskTruth& parent) {
+    const DiskSlot* slot = machines_[run.machine]->disk(parent.name);
+    if (slot == nullptr) return false;
+    const auto least = slot->image->cut_to.find(vault.short_id);
+    return least != slot->image->cut_to.end() && least->second < parent.cells.size();
+}
+
 void World::note_cuts(SimVault& vault, const RunRecord& run, DiskTruth& truth,
                       const DiskTruth& parent) {
-    DiskSlot* slot = machines_[run.machine]->disk(truth.name);
-    if (slot == nullptr) return;
-    const auto least = slot->image->cut_to.find(vault.short_id);
-    const bool cut = least != slot->image->cut_to.end() && least->second < parent.cells.size();
-    truth.untraceable = cut || parent.untraceable;
+    truth.untraceable = was_cut(vault, run, parent) || parent.untraceable;
     if (truth.untraceable) trace_.add("  " + truth.name + " was cut and grown without a trace");
 }
 

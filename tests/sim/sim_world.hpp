@@ -113,6 +113,7 @@ private:
     void note_instants(const Stage& stage, SimVault& vault, RunRecord& run);
     void settle(const BackupWish& wish, const Stage& stage);
     void note_published(const BackupWish& wish, const RunRecord& run);
+    bool was_cut(const SimVault& vault, const RunRecord& run, const DiskTruth& parent);
     void note_cuts(SimVault& vault, const RunRecord& run, DiskTruth& truth,
                    const DiskTruth& parent);
     static void mend(SimVault& vault);

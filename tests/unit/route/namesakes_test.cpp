@@ -107,6 +107,18 @@ TEST_CASE("route/namesakes: what a damaged map does not tell is read in full") {
     CHECK(unmasked->reason.find("vdb cannot be told") != std::string::npos);
 }
 
+TEST_CASE("route/namesakes: zeros may be those of a disk that was cut, and the reason says so") {
+    const Bytes vda = disk_of({1, 2});
+    Pair pair{vda, disk_of({1, 0})};
+    const auto cut = pair.unmask(disk_of({1, 0}), {}).value();
+    REQUIRE(cut);
+    CHECK(cut->reason.find("or cut and grown again") != std::string::npos);
+    Pair other{vda, disk_of({1, 3})};
+    const auto replaced = other.unmask(disk_of({1, 3}), {}).value();
+    REQUIRE(replaced);
+    CHECK(replaced->reason.find("cut") == std::string::npos);
+}
+
 TEST_CASE(
     "route/namesakes: what is neither the disk's own nor the other's is the audit's to find") {
     Pair pair{disk_of({1, 2}), disk_of({1, 3})};
