@@ -65,6 +65,16 @@ std::set<std::string> chained_disks(const Machine& machine, const SimVault& vaul
     return chained;
 }
 
+/// Of a disk whose newest point, by id, is not the last made (the clock was set back), a run takes
+/// the last one's bitmap for a stale one, also if it fails: the chain does not come back when
+/// points between are forgotten.
+void forget_outdated_chains(const Machine& machine, SimVault& vault,
+                            const std::set<std::string>& chained) {
+    for (const DiskSlot& slot : machine.disks) {
+        if (!chained.contains(slot.name)) vault.chained.erase(SimVault::key(machine, slot.name));
+    }
+}
+
 route::BackupOptions options_of(const BackupWish& wish, const env::Path& folder) {
     route::BackupOptions options;
     options.driver = "sim";
@@ -191,6 +201,7 @@ RunRecord World::back_up(const BackupWish& wish) {
     run.machine = wish.machine;
     run.store_fault = wish.plan.store_fault != fakes::Fault::none;
     run.chained = chained_disks(machine, vault);
+    forget_outdated_chains(machine, vault, run.chained);
     run.foreign_before = foreign_bitmaps(machine, vault);
     run.paused = machine.state == RunState::paused_by_user;
     run.found_session = machine.session.has_value();
