@@ -74,7 +74,7 @@ private:
         StillPoint still{services_, options_.still_point, cancel_};
         const auto writes = session.snapshot().guest_writes(within(options_.snapshot_budget));
         SP_TRY(session.snapshot().prepare(within(options_.snapshot_budget), cancel_));
-        if (vm.state == hypervisor::VmState::running) still.prepare(vm, point_.id);
+        if (vm.state != hypervisor::VmState::shut_off) still.prepare(vm, point_.id);
         if (writes) learn_usual(session, *writes);
         SP_TRY(cancel_.check());
         SP_TRY(heed_refusal(still));

@@ -28,6 +28,10 @@ env::Deadline StillPoint::within(env::Nanoseconds budget) const {
 }
 
 void StillPoint::prepare(const hypervisor::VmInfo& vm, const std::string& job_id) {
+    if (vm.state == hypervisor::VmState::paused) {
+        note("guest.not_asked", "the VM was paused when the backup began, and its guest not asked");
+        return;
+    }
     if (vm.guest_channel.empty()) {
         note("guest.no_channel",
              "the VM has no port org.stillpoint.guest.0, or --guest-channel was not given");

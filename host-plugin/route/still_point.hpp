@@ -47,7 +47,8 @@ public:
     /// Asks the guest to end whatever is still under way.
     ~StillPoint();
 
-    /// Connects and runs the pre hooks. Nothing is frozen yet.
+    /// Connects and runs the pre hooks. Nothing is frozen yet. A guest whose VM is paused is not
+    /// asked. @param vm one that is not off
     void prepare(const hypervisor::VmInfo& vm, const std::string& job_id);
     void freeze();
     /// Call right after the snapshot, also when it failed.

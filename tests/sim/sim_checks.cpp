@@ -71,8 +71,8 @@ std::string first_difference(const Bytes& restored, const Cells& truth) {
 /// Whether the run may have failed although nothing went wrong around it.
 bool may_refuse(const BackupWish& wish, const RunRecord& run) {
     const GuestScript& guest = wish.plan.guest;
-    const Level level = run.paused ? Level::crash : level_of(guest);
-    const bool hook_refuses = !run.paused && guest.hooks && guest.manner == Manner::hook_refuses;
+    const Level level = run.unasked ? Level::crash : level_of(guest);
+    const bool hook_refuses = !run.unasked && guest.hooks && guest.manner == Manner::hook_refuses;
     return level < wish.require || hook_refuses;
 }
 
@@ -132,9 +132,12 @@ void World::check_report(const BackupWish& wish, const RunRecord& run) {
     expect(document->level < Level::filesystem || truth.guest_frozen,
            "a level is claimed and the guest was not frozen");
     expect(document->level >= wish.require, "a point below the required level was kept");
-    const Level honest = run.paused ? Level::crash : level_of(wish.plan.guest);
+    const Level honest = run.unasked ? Level::crash : level_of(wish.plan.guest);
     expect(document->level <= honest, "the level says more than the guest did");
     if (!run.disturbed) expect(document->level == honest, "the level is not what the guest did");
+    const bool said = std::ranges::count(document->warnings, "guest.not_asked",
+                                         &serialization::Warning::code) > 0;
+    expect(said == run.unasked, "whether the guest was asked is not what the point says");
     for (const route::DiskDocument& disk : document->disks) check_disk_report(vault, run, disk);
 }
 

@@ -204,6 +204,7 @@ RunRecord World::back_up(const BackupWish& wish) {
     forget_outdated_chains(machine, vault, run.chained);
     run.foreign_before = foreign_bitmaps(machine, vault);
     run.paused = machine.state == RunState::paused_by_user;
+    run.unasked = machine.state != RunState::running;
     run.found_session = machine.session.has_value();
     const std::uint64_t kills = machine.kills;
     {

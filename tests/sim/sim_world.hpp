@@ -62,6 +62,7 @@ struct RunRecord {
     bool killed = false;       // QEMU was, while it ran
     bool off = false;          // the VM was off when it ended
     bool paused = false;       // by its user, all the time
+    bool unasked = false;      // it stood when the run began, so that nobody asked its guest
     std::string torn;          // object of which the store kept only half
     std::size_t store_calls = 0;
     std::set<std::string> chained;            // disks that must get an increment

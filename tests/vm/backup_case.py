@@ -58,6 +58,7 @@ class Backup(unittest.TestCase):
         self.vm.pause()
         point = self.stillpoint.backup(self.access, expect=(0, 3))
         self.assertEqual(self.vm.state(), "paused", "a paused VM stays paused")
+        self.assertIn("guest.not_asked", [warning["code"] for warning in point["warnings"]])
         restored = self.restore(point)
         for disk in self.disks:
             same, where = images.identical(disk.path, restored[disk.name],
