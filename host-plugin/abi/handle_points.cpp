@@ -30,13 +30,18 @@ Result<JobResult> handle_points(const Value& document, const JobContext& context
     SP_ASSIGN(const OpenVault open,
               open_vault_for(request.vault, context, vault::HangingFiles::give_up,
                              Metadata::may_be_cached));
-    SP_ASSIGN(const auto points, route::points_of(*open.vault, request.vm));
-    serialization::Array list;
-    for (const vault::Point& point : points) {
+    SP_ASSIGN(const auto found, route::points_of(*open.vault, request.vm));
+    serialization::Array points, unreadable;
+    for (const vault::Point& point : found.points) {
         SP_ASSIGN(Value described, describe(point));
-        list.push_back(std::move(described));
+        points.push_back(std::move(described));
     }
-    return JobResult{exit_done, Map{{"points", std::move(list)}}};
+    for (const vault::UnreadablePoint& point : found.unreadable) {
+        unreadable.push_back(Map{{"point", point.id}, {"text", point.text}});
+    }
+    const int status = unreadable.empty() ? exit_done : exit_damage;
+    return JobResult{status,
+                     Map{{"points", std::move(points)}, {"unreadable", std::move(unreadable)}}};
 }
 
 Result<JobResult> handle_points_diff(const Value& document, const JobContext& context) {
@@ -98,7 +103,8 @@ Result<JobResult> handle_points_confirm(const Value& document, const JobContext&
 Result<JobResult> handle_forget(const Value& document, const JobContext& context) {
     SP_ASSIGN(const auto request, from_value<serialization::ForgetRequest>(document, "forget"));
     SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context));
-    SP_ASSIGN(const auto ids, route::find_points(*open.vault, request.points));
+    SP_ASSIGN(const auto ids,
+              route::find_points(*open.vault, request.points, route::Damaged::by_full_id));
     serialization::Array forgotten;
     for (const vault::PointId& id : ids) {
         SP_TRY(open.vault->forget(id));

@@ -31,7 +31,8 @@ Result<HostConfig> policy_of(const PruneRequest& request, const JobContext& cont
 }
 
 Result<ByVm> candidates(vault::Vault& vault, const std::string& vm) {
-    SP_ASSIGN(std::vector<vault::Point> points, route::points_of(vault, vm));
+    SP_ASSIGN(vault::PointList list, route::points_of(vault, vm));
+    std::vector<vault::Point>& points = list.points;
     if (points.empty() && !vm.empty()) {
         return fail(Errc::not_found, "point.not_found", "no recovery point of VM " + vm,
                     "`stillpoint points` lists what the vault holds");

@@ -93,13 +93,29 @@ void render_point(std::ostream& out, const s::Value& document) {
     }
 }
 
-void render_points(std::ostream& out, const s::Value& document) {
-    const s::Value* points = document.find("points");
-    if (points == nullptr || points->array() == nullptr || points->array()->empty()) {
-        out << "no recovery points\n";
-        return;
+/// The array of that name; empty where there is none.
+s::Array array_of(const s::Value& document, const std::string& name) {
+    const s::Value* found = document.find(name);
+    return found != nullptr && found->array() != nullptr ? *found->array() : s::Array{};
+}
+
+void render_unreadable(std::ostream& out, const s::Array& points) {
+    for (const s::Value& point : points) {
+        const s::Value *id = point.find("point"), *text = point.find("text");
+        if (id == nullptr || text == nullptr || !id->text() || !text->text()) continue;
+        out << *id->text() << "  CANNOT BE READ: " << *text->text() << "\n";
     }
-    for (const s::Value& entry : *points->array()) {
+    if (!points.empty()) {
+        out << "what cannot be read `stillpoint vault repair` may bring back from its copy\n";
+    }
+}
+
+void render_points(std::ostream& out, const s::Value& document) {
+    const s::Array points = array_of(document, "points");
+    const s::Array unreadable = array_of(document, "unreadable");
+    if (points.empty() && unreadable.empty()) out << "no recovery points\n";
+    render_unreadable(out, unreadable);
+    for (const s::Value& entry : points) {
         const auto report = s::from_value<s::PointReport>(entry, "point");
         if (!report) continue;
         out << report->point << "  " << report->time << "  " << report->vm << "  ";

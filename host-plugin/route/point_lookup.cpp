@@ -17,8 +17,22 @@ bool is_vm(const vault::Point& point, const std::string& vm) {
     return point.vm_name == vm || (!point.vm_uuid.empty() && point.vm_uuid == vm);
 }
 
+tl::unexpected<Error> cannot_be_read(const vault::UnreadablePoint& point,
+                                     const std::string& remedy) {
+    return fail(Errc::corrupt, "point.damaged",
+                "recovery point " + point.id + " cannot be read: " + point.text, remedy);
+}
+
 Result<vault::Point> find_latest(vault::Vault& vault, const std::string& vm) {
-    SP_ASSIGN(const std::vector<vault::Point> points, points_of(vault, vm));
+    SP_ASSIGN(const vault::PointList list, points_of(vault, vm));
+    const std::vector<vault::Point>& points = list.points;
+    if (!list.unreadable.empty() &&
+        (points.empty() || list.unreadable.back().id > points.back().id)) {
+        const std::string other =
+            points.empty() ? "" : ", or take the latest that can be read, " + points.back().id;
+        return cannot_be_read(list.unreadable.back(),
+                              "it may be the latest one: run `stillpoint vault repair`" + other);
+    }
     if (points.empty()) {
         return fail(Errc::not_found, "point.not_found", "no recovery point of VM " + vm,
                     "`stillpoint points` lists what the vault holds");
@@ -36,10 +50,12 @@ Result<vault::Point> find_latest(vault::Vault& vault, const std::string& vm) {
 
 }  // namespace
 
-Result<std::vector<vault::Point>> points_of(vault::Vault& vault, const std::string& vm) {
-    SP_ASSIGN(std::vector<vault::Point> points, vault.points());
-    if (!vm.empty()) std::erase_if(points, [&](const auto& point) { return !is_vm(point, vm); });
-    return points;
+Result<vault::PointList> points_of(vault::Vault& vault, const std::string& vm) {
+    SP_ASSIGN(vault::PointList list, vault.point_list());
+    if (!vm.empty()) {
+        std::erase_if(list.points, [&](const auto& point) { return !is_vm(point, vm); });
+    }
+    return list;
 }
 
 Result<vault::Point> find_point(vault::Vault& vault, const std::string& name) {
@@ -51,8 +67,14 @@ Result<vault::Point> find_point(vault::Vault& vault, const std::string& name) {
                     "give an id, at least 8 digits of one, or VM@latest");
     }
     if (name.size() == id_digits) return vault.point(name);
-    SP_ASSIGN(std::vector<vault::Point> points, vault.points());
+    SP_ASSIGN(vault::PointList list, vault.point_list());
+    std::vector<vault::Point>& points = list.points;
     std::erase_if(points, [&](const auto& point) { return !point.id.starts_with(name); });
+    const auto unreadable = std::ranges::find_if(
+        list.unreadable, [&](const auto& point) { return point.id.starts_with(name); });
+    if (unreadable != list.unreadable.end()) {
+        return cannot_be_read(*unreadable, "run `stillpoint vault repair`, or give more digits");
+    }
     if (points.empty()) {
         return fail(Errc::not_found, "point.not_found", "no recovery point begins with " + name,
                     "`stillpoint points` lists what the vault holds");
@@ -66,11 +88,15 @@ Result<vault::Point> find_point(vault::Vault& vault, const std::string& name) {
 }
 
 Result<std::vector<vault::PointId>> find_points(vault::Vault& vault,
-                                                const std::vector<std::string>& names) {
+                                                const std::vector<std::string>& names,
+                                                Damaged damaged) {
     std::vector<vault::PointId> ids;
     for (const std::string& name : names) {
-        SP_ASSIGN(const vault::Point point, find_point(vault, name));
-        ids.push_back(point.id);
+        const auto point = find_point(vault, name);
+        const bool named = damaged == Damaged::by_full_id && name.size() == id_digits && !point &&
+                           point.error().code == Errc::corrupt;
+        if (!point && !named) return fail(point.error());
+        ids.push_back(named ? name : point->id);
     }
     return ids;
 }

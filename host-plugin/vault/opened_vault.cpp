@@ -83,16 +83,19 @@ std::string OpenedVault::short_id() const {
     return to_hex(ByteView{core_->config.id}.first(4));
 }
 
-Result<std::vector<Point>> OpenedVault::points() {
+Result<PointList> OpenedVault::point_list() {
     SP_ASSIGN(const PointListing listing, list_points(core_->store));
     std::vector<std::optional<Point>> loaded(listing.ids.size());
+    std::vector<std::string> damage(listing.ids.size());
     std::atomic<std::size_t> next{0};
     const auto load_some = [&]() -> Status {
         for (std::size_t at = next++; at < loaded.size(); at = next++) {
             auto point = load_point(*core_, listing.ids[at]);
             if (point) {
                 loaded[at] = std::move(*point);
-            } else if (!is_damage(point.error()) && point.error().code != Errc::not_found) {
+            } else if (is_damage(point.error())) {
+                damage[at] = point.error().text;
+            } else if (point.error().code != Errc::not_found) {
                 return fail(std::move(point).error());  // forgotten meanwhile is not an error
             }
         }
@@ -102,13 +105,15 @@ Result<std::vector<Point>> OpenedVault::points() {
     const auto stop = [&] { next = loaded.size(); };
     SP_TRY(env::run_workers(static_cast<unsigned>(threads), load_some, stop));
     SP_ASSIGN(const auto recovered, list_recovered(*core_));
-    std::vector<Point> points;
-    for (auto& point : loaded) {
+    PointList list;
+    for (std::size_t at = 0; at < loaded.size(); ++at) {
+        auto& point = loaded[at];
+        if (!damage[at].empty()) list.unreadable.push_back({listing.ids[at], damage[at]});
         if (!point) continue;
         point->recovered = std::binary_search(recovered.begin(), recovered.end(), point->id);
-        points.push_back(std::move(*point));
+        list.points.push_back(std::move(*point));
     }
-    return points;
+    return list;
 }
 
 Result<Point> OpenedVault::point(const PointId& id) {

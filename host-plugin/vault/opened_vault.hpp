@@ -13,7 +13,7 @@ public:
     static Result<std::unique_ptr<Vault>> open(std::shared_ptr<VaultCore> core);
     [[nodiscard]] std::string short_id() const override;
     [[nodiscard]] std::uint32_t chunk_bytes() const override { return core_->config.chunk_bytes; }
-    Result<std::vector<Point>> points() override;
+    Result<PointList> point_list() override;
     Result<Point> point(const PointId& id) override;
     Result<std::unique_ptr<Run>> begin_run(const PointId& id) override;
     Result<std::unique_ptr<DiskReader>> open_disk(const DiskRoot& root) override;

@@ -141,14 +141,31 @@ enum class BlockChange { written, zeroed };
 /// Called for each block that differs, ascending. An error stops the comparison.
 using BlockDiffFn = std::function<Status(BlockIndex block, BlockChange change)>;
 
+/// A point of which the object is there, and damaged.
+struct UnreadablePoint {
+    PointId id;
+    std::string text;  // what is wrong with it
+};
+
+/// Both oldest first. Whose VM an unreadable one is, only its content would tell.
+struct PointList {
+    std::vector<Point> points;
+    std::vector<UnreadablePoint> unreadable;
+};
+
 class Vault {
 public:
     virtual ~Vault() = default;
     /// @return 8 lower-case hex digits, used in bitmap names
     [[nodiscard]] virtual std::string short_id() const = 0;
     [[nodiscard]] virtual std::uint32_t chunk_bytes() const = 0;
-    /// All points, oldest first; unreadable ones are left out and counted as damage by check().
-    virtual Result<std::vector<Point>> points() = 0;
+    /// All points, those that cannot be read apart.
+    virtual Result<PointList> point_list() = 0;
+    /// Those that can be read, oldest first: for whoever can do nothing about the others.
+    Result<std::vector<Point>> points() {
+        SP_ASSIGN(PointList list, point_list());
+        return std::move(list.points);
+    }
     /// @errors not_found · corrupt
     virtual Result<Point> point(const PointId& id) = 0;
     virtual Result<std::unique_ptr<Run>> begin_run(const PointId& id) = 0;

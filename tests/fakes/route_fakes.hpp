@@ -196,12 +196,13 @@ class FakeVault final : public vault::Vault {
 public:
     explicit FakeVault(Journal& journal) : journal_(journal) {}
     std::vector<vault::Point> held;
+    std::vector<vault::UnreadablePoint> unreadable;
 
     [[nodiscard]] std::string short_id() const override { return "0badcafe"; }
     [[nodiscard]] std::uint32_t chunk_bytes() const override { return 65536; }
-    Result<std::vector<vault::Point>> points() override {
+    Result<vault::PointList> point_list() override {
         SP_TRY(journal_.call("vault.points"));
-        return held;
+        return vault::PointList{held, unreadable};
     }
     Result<vault::Point> point(const vault::PointId& id) override {
         for (const auto& point : held) {

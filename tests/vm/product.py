@@ -81,6 +81,15 @@ class Stillpoint:
             raise AssertionError(f"expected status {expect}: {answer}")
         return answer
 
+    def text(self, *arguments, expect=0):
+        """@return what the command prints for people"""
+        command = [word for word in self.command if word != "--json"] + list(map(str, arguments))
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True,
+                              timeout=BACKUP_SECONDS, check=False, stdin=subprocess.DEVNULL)
+        if done.returncode != expect:
+            raise AssertionError(f"expected status {expect}: {done}")
+        return done.stdout
+
     def start(self, *arguments, log):
         """Starts a command and leaves it running; @return the process"""
         return self.place.spawn(*self.command, *arguments, log=log, env=self.environment)

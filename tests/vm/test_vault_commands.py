@@ -187,6 +187,41 @@ class VaultCommands(unittest.TestCase):
         restored = self.stillpoint.restore(first, self.place.folder / "restored")
         self.assertTrue(images.identical(restored["vda"], self.place.folder / "first.raw")[0])
 
+    def test_a_damaged_point(self):
+        """It is named wherever points are looked at, and none passes for it."""
+        self.stillpoint.init()
+        first, second = self.backup(), self.backup()
+        path = self.stillpoint.vault / "points" / second
+        data = bytearray(path.read_bytes())
+        data[1000] ^= 1
+        path.chmod(0o600)
+        path.write_bytes(data)
+        listed = self.stillpoint.run("points", expect=4).json
+        self.assertEqual([point["point"] for point in listed["points"]], [first])
+        self.assertEqual([point["point"] for point in listed["unreadable"]], [second])
+        shown = self.stillpoint.text("points", expect=4)
+        self.assertIn(f"{second}  CANNOT BE READ: ", shown)
+        for name in ("box@latest", second[:31]):
+            self.assertEqual(self.stillpoint.run("show", name, expect=4).error, "point.damaged")
+        self.stillpoint.run("show", second, expect=4)
+        self.stillpoint.restore(first, self.place.folder / "restored")
+        self.assertEqual(self.repair()["rewritten"], [second])
+        self.assertEqual(self.stillpoint.run("points").json["unreadable"], [])
+        self.assertEqual(self.stillpoint.run("show", "box@latest").json["point"], second)
+
+    def test_forgetting_a_damaged_point(self):
+        """As gc advises where neither the point nor its copy can be read."""
+        self.stillpoint.init()
+        point = self.backup()
+        for folder in ("points", "copies"):
+            path = self.stillpoint.vault / folder / point
+            path.chmod(0o600)
+            path.write_bytes(path.read_bytes()[:-1])
+        self.assertEqual(self.stillpoint.run("vault", "gc", expect=4).error, "gc.damage")
+        self.stillpoint.run("forget", point)
+        self.stillpoint.run("vault", "gc")
+        self.stillpoint.run("vault", "check")
+
     def test_repair_of_damaged_packs(self):
         self.stillpoint.init()
         point = self.backup()
