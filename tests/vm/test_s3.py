@@ -131,9 +131,9 @@ class Life(S3):
         self.assertEqual(refused.error, "s3.tls")
         self.assertIn("AWS_CA_BUNDLE", refused.json["error"]["remedy"])
         trusting = self.product(AWS_CA_BUNDLE=str(GATEWAY.authority))
-        self.assertEqual(trusting.run("points", "--vault", url).json, {"points": []})
+        self.assertEqual(trusting.run("points", "--vault", url).json["points"], [])
         configured = self.product(configuration=f'<s3 ca="{GATEWAY.authority}"/>')
-        self.assertEqual(configured.run("points", "--vault", url).json, {"points": []})
+        self.assertEqual(configured.run("points", "--vault", url).json["points"], [])
 
 
 class Moved(S3):
@@ -201,7 +201,7 @@ class Killed(S3):
         away = self.stillpoint.run("points", expect=1)
         self.assertEqual(away.error, "s3.unreachable")
         GATEWAY.start()
-        self.assertEqual(self.stillpoint.run("points").json, {"points": []})
+        self.assertEqual(self.stillpoint.run("points").json["points"], [])
         self.assert_restores(self.backup(path), path)
         self.assert_clean()
 
@@ -338,7 +338,7 @@ class Refused(S3):
         for configuration in (f'<s3 credentials="{file}"/>',
                               f'<s3 credentials-command="cat {file}"/>'):
             stillpoint = self.product(configuration=configuration, **nobody)
-            self.assertEqual(stillpoint.run("points").json, {"points": []})
+            self.assertEqual(stillpoint.run("points").json["points"], [])
         file.chmod(0o644)
         stillpoint = self.product(configuration=f'<s3 credentials="{file}"/>', **nobody)
         self.assertEqual(stillpoint.run("points", expect=1).error, "s3.credentials_open")
