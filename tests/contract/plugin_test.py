@@ -132,7 +132,8 @@ class PluginTest(unittest.TestCase):
         init = {"kind": "vault.init", "vault": self.vault(), "encryption": "passphrase"}
         self.assertEqual(self.call(session, init, "secret")[0], 0)
         points = {"kind": "points", "vault": {"url": self.vault()}}
-        self.assertEqual(self.call(session, points, "secret"), (0, {"points": [], "unreadable": []}))
+        self.assertEqual(self.call(session, points, "secret"),
+                         (0, {"points": [], "unreadable": []}))
         code, answer = self.call(session, points, "wrong")
         self.assertEqual((code, answer["error"]["code"]), (1, "vault.wrong_key"))
         code, answer = self.call(session, points)
