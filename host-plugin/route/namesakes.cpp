@@ -31,9 +31,8 @@ std::string reason_of(const SampledBlock& block, const std::string& other) {
         return "the disk was replaced: under its path lies what disk " + other +
                " held at the last point";
     }
-    return "the disk was replaced, or cut and grown again: blocks that nobody marked as changed "
-           "are "
-           "zeros now, as those of disk " +
+    return "the disk was replaced, or cut and grown again: blocks that nobody marked "
+           "as changed are zeros now, as those of disk " +
            other + " were at the last point";
 }
 

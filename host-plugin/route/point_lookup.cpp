@@ -66,7 +66,11 @@ Result<vault::Point> find_point(vault::Vault& vault, const std::string& name) {
         return fail(Errc::invalid, "point.bad_name", "`" + name + "` names no recovery point",
                     "give an id, at least 8 digits of one, or VM@latest");
     }
-    if (name.size() == id_digits) return vault.point(name);
+    if (name.size() == id_digits) {
+        auto point = vault.point(name);
+        if (point || point.error().code != Errc::corrupt) return point;
+        return cannot_be_read({name, point.error().text}, "run `stillpoint vault repair`");
+    }
     SP_ASSIGN(vault::PointList list, vault.point_list());
     std::vector<vault::Point>& points = list.points;
     std::erase_if(points, [&](const auto& point) { return !point.id.starts_with(name); });

@@ -52,20 +52,12 @@ Result<ByteView> OpenPack::complete() {
     std::copy(end.begin(), end.end(), buffer_.get() + used_bytes_);
     const ByteView pack{buffer_.get(), used_bytes_ + end.size()};
     // Read back before it gets a name: what cannot be opened here never could be.
-    SP_ASSIGN(const PackDirectory again, read_back(pack));
+    SP_ASSIGN(const PackDirectory again, directory_of(vault, key_, pack));
     SP_CHECK(again.entries == directory_.entries && again.bases == directory_.bases);
     directory_.pack_bytes = pack.size();
     directory_.padding_bytes = again.padding_bytes;
     used_bytes_ = pack.size();
     return pack;
-}
-
-Result<PackDirectory> OpenPack::read_back(ByteView pack) const {
-    const VaultId& vault = core_.keys.vault_id();
-    SP_ASSIGN(const std::uint32_t sealed_bytes,
-              open_trailer(vault, key_, pack.last(pack_trailer_bytes), pack.size()));
-    const ByteView sealed = pack.last(pack_trailer_bytes + sealed_bytes).first(sealed_bytes);
-    return open_directory(vault, key_, sealed, pack.size());
 }
 
 }  // namespace stillpoint::vault

@@ -27,8 +27,6 @@ public:
     [[nodiscard]] PackBuffer take_buffer() { return std::move(buffer_); }
 
 private:
-    [[nodiscard]] Result<PackDirectory> read_back(ByteView pack) const;
-
     const VaultCore& core_;
     PackBuffer buffer_;
     PackDirectory directory_;

@@ -19,12 +19,8 @@ Result<WholePack> open_pack(const VaultCore& core, ByteView bytes) {
         return fail(Errc::corrupt, "vault.pack_damaged", "it is shorter than any pack");
     }
     SP_ASSIGN(const Salt salt, read_object_header(bytes, ObjectKind::pack));
-    const VaultId& vault = core.keys.vault_id();
     chunk::SealKey key = core.keys.object_key(ObjectKind::pack, salt);
-    SP_ASSIGN(const std::uint32_t sealed_bytes,
-              open_trailer(vault, key, bytes.last(pack_trailer_bytes), bytes.size()));
-    const ByteView sealed = bytes.last(pack_trailer_bytes + sealed_bytes).first(sealed_bytes);
-    SP_ASSIGN(PackDirectory directory, open_directory(vault, key, sealed, bytes.size()));
+    SP_ASSIGN(PackDirectory directory, directory_of(core.keys.vault_id(), key, bytes));
     return WholePack{std::move(directory), std::move(key)};
 }
 

@@ -201,6 +201,13 @@ Result<PackDirectory> open_directory(const VaultId& vault, const chunk::SealKey&
     return std::move(*directory);
 }
 
+Result<PackDirectory> directory_of(const VaultId& vault, const chunk::SealKey& key, ByteView pack) {
+    SP_ASSIGN(const std::uint32_t sealed_bytes,
+              open_trailer(vault, key, pack.last(pack_trailer_bytes), pack.size()));
+    const ByteView sealed = pack.last(pack_trailer_bytes + sealed_bytes).first(sealed_bytes);
+    return open_directory(vault, key, sealed, pack.size());
+}
+
 Status check_padding(const VaultId& vault, const chunk::SealKey& key, ByteView sealed) {
     const auto zeros = key.open(padding_record, part_associated(vault, padding_part), sealed);
     if (!zeros || !chunk::is_zero(*zeros)) return damaged("the pack's padding is damaged");

@@ -85,6 +85,9 @@ struct PackDirectory {
 /// @errors corrupt, id "vault.pack_damaged"
 [[nodiscard]] Result<PackDirectory> open_directory(const VaultId& vault, const chunk::SealKey& key,
                                                    ByteView sealed, std::uint64_t pack_bytes);
+/// Trailer and directory of a whole pack in memory. @errors as open_trailer, open_directory
+[[nodiscard]] Result<PackDirectory> directory_of(const VaultId& vault, const chunk::SealKey& key,
+                                                 ByteView pack);
 /// @param sealed the directory's padding_bytes from records_end()
 /// @errors corrupt, id "vault.pack_damaged": not the zeros that were sealed there
 [[nodiscard]] Status check_padding(const VaultId& vault, const chunk::SealKey& key,
