@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
@@ -11,6 +12,7 @@
 #include "manager/options.hpp"
 #include "manager/plugin.hpp"
 #include "manager/render.hpp"
+#include "manager/stop_signals.hpp"
 #include "manager/supervisor.hpp"
 #include "manager/terminal.hpp"
 #include "serialization/reports.hpp"
@@ -19,22 +21,8 @@
 namespace stillpoint::manager {
 namespace {
 
-constexpr std::int64_t poll_ms = 100;  // how late a signal may be noticed
+constexpr std::int64_t no_timeout_ms = -1;  // a job has its own deadlines
 constexpr const char* default_config = "/etc/stillpoint/host.xml";
-
-// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): a signal handler's only way
-volatile std::sig_atomic_t stop_signals = 0;
-
-void on_signal(int) {
-    stop_signals = stop_signals + 1;
-}
-
-void catch_signals() {
-    struct sigaction action {};
-    action.sa_handler = on_signal;
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaction(signal, &action, nullptr);
-    std::signal(SIGPIPE, SIG_IGN);
-}
 
 serialization::Value error_document(const Error& error) {
     return serialization::Map{{"error", serialization::to_value(serialization::ErrorReport{
@@ -126,17 +114,13 @@ private:
     JobEnd run_job(Plugin& plugin, const std::string& secret) {
         const auto job = plugin.submit(command_.request, secret);
         if (!job) return failed(job.error(), 2);
+        const OnStop on_stop{[&] {
+            plugin.cancel(*job);
+            say_stopping();
+        }};
         JobEnd end;
-        bool cancelled = false;
-        while (true) {
-            const auto done = plugin.wait(*job, poll_ms, end);
-            if (!done) return failed(done.error(), 1);
-            if (*done) break;
-            if (stop_signals > 0 && !cancelled) {
-                cancelled = true;
-                plugin.cancel(*job);
-            }
-        }
+        const auto done = plugin.wait(*job, no_timeout_ms, end);
+        if (!done) return failed(done.error(), 1);
         bar_.clear();
         return end;
     }
@@ -172,7 +156,11 @@ private:
 
 int main(int argc, char** argv) {
     using namespace stillpoint::manager;
-    catch_signals();
+    std::signal(SIGPIPE, SIG_IGN);
+    if (!catch_stop_signals()) {
+        std::fputs("stillpoint: no descriptors are left to this process\n", stderr);
+        return 1;
+    }
     ParseOutcome parsed = parse_command_line(argc, argv);
     if (!parsed.command) return parsed.exit_code;
     return supervise([&] { return Cli{std::move(*parsed.command)}.run(); });

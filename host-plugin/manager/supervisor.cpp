@@ -16,6 +16,8 @@
 #include <cstdio>
 #include <optional>
 
+#include "manager/stop_signals.hpp"
+
 namespace stillpoint::manager {
 namespace {
 
@@ -31,7 +33,8 @@ constexpr int exit_lost = 1;
 sigset_t watched_signals() {
     sigset_t set{};
     sigemptyset(&set);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) sigaddset(&set, signal);
+    for (const int signal : stop_signals()) sigaddset(&set, signal);
+    sigaddset(&set, SIGCHLD);
     return set;
 }
 

@@ -83,6 +83,11 @@ void ProgressBar::clear() {
     drawn_ = false;
 }
 
+void say_stopping() {
+    const char* over_the_bar = isatty(STDERR_FILENO) == 1 ? "\r\033[K" : "";
+    std::fprintf(stderr, "%sstillpoint: stopping, what was begun is undone\n", over_the_bar);
+}
+
 std::optional<std::string> ask_passphrase(const std::string& prompt) {
     if (isatty(STDIN_FILENO) != 1) return std::nullopt;
     std::fputs(prompt.c_str(), stderr);

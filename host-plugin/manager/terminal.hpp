@@ -24,6 +24,9 @@ private:
     std::int64_t drawn_ns_ = 0;
 };
 
+/// Answers a signal to stop, on stderr: the clean-up that follows may take seconds. @threads any
+void say_stopping();
+
 /// Asks without echo. @return nullopt when there is no terminal
 [[nodiscard]] std::optional<std::string> ask_passphrase(const std::string& prompt);
 

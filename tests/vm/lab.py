@@ -133,10 +133,11 @@ class Lab:
         return folder
 
     def spawn(self, *command, log, **options):
-        """Starts a program that lives at most as long as the lab; output goes to folder/log."""
+        """Starts a program that lives at most as long as the lab; output goes to folder/log where
+        the options (those of Popen) do not say otherwise."""
         with open(self.folder / log, "ab") as out:
-            child = subprocess.Popen([str(word) for word in command], stdout=out, stderr=out,
-                                     stdin=subprocess.DEVNULL, **options)
+            usual = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": out}
+            child = subprocess.Popen([str(word) for word in command], **(usual | options))
         self.children.append(child)
         return child
 

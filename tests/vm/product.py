@@ -90,9 +90,9 @@ class Stillpoint:
             raise AssertionError(f"expected status {expect}: {done}")
         return done.stdout
 
-    def start(self, *arguments, log):
+    def start(self, *arguments, log, **options):
         """Starts a command and leaves it running; @return the process"""
-        return self.place.spawn(*self.command, *arguments, log=log, env=self.environment)
+        return self.place.spawn(*self.command, *arguments, log=log, env=self.environment, **options)
 
     def job_files(self):
         """@return all that jobs have or left behind. Unlike rglob, walk takes it that folders go

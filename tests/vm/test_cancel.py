@@ -96,11 +96,15 @@ class HeldPhase(backup_case.Backup):
         clean = self.traces()
         gate = qmp_gate.Gate(self.place, self.vm, command)
         access = [self.vm.name, "--qmp", gate.socket, "--guest-channel", self.vm.guest_socket]
-        backup = self.stillpoint.start("backup", *access, log="held.log")
-        gate.held()
-        backup.send_signal(signal.SIGTERM)
-        gate.let_go()
-        self.assertEqual(backup.wait(STOP_SECONDS), 130)
+        backup = self.stillpoint.start("backup", *access, log="held.log", stderr=subprocess.PIPE,
+                                       text=True)
+        with backup.stderr:
+            gate.held()
+            backup.send_signal(signal.SIGTERM)
+            # Without this answer the rest of the backup could be over before the signal is seen.
+            self.assertIn("stopping", backup.stderr.readline())
+            gate.let_go()
+            self.assertEqual(backup.wait(STOP_SECONDS), 130)
         self.assertEqual(self.traces(), clean)
         self.assertEqual(self.vm.state(), "running")
         self.wait_writer()
