@@ -13,6 +13,7 @@ build=(g++ pkg-config meson ninja-build ccache cmake git dpkg-dev ca-certificate
     libpoco-dev libtinyxml2-dev libspdlog-dev nlohmann-json3-dev libexpected-dev libcli11-dev
     libhowardhinnant-date-dev libnbd-dev libvirt-dev libssl-dev libsodium-dev libzstd-dev
     liblz4-dev libcurl4-openssl-dev nbdkit-plugin-dev)
+[ "$(dpkg --print-architecture)" != amd64 ] || build+=(libipsec-mb-dev)
 tests=(doctest-dev librapidcheck-dev clang-14 clang clang-tidy-14 clang-format-14
     libclang-rt-14-dev llvm-14 codespell shellcheck mandoc python3 python3-libnbd python3-libvirt
     jq strace)

@@ -8,8 +8,8 @@
 
 namespace stillpoint::chunk {
 
-/// HMAC-SHA-256 of a chunk's plaintext, or of a map node's logical content, under the vault's id
-/// key.
+/// What ChunkHasher makes of a chunk's plaintext, or of a map node's logical content, under one of
+/// the vault's id keys.
 struct ChunkId {
     static constexpr std::size_t bytes = 32;
     std::array<std::byte, bytes> value{};

@@ -5,15 +5,18 @@
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 
+#include <vector>
+
 #include "base/check.hpp"
-#include "chunk/pool.hpp"
+#include "base/limits.hpp"
+#include "chunk/lanes.hpp"
+#include "chunk/pieces.hpp"
 
 namespace stillpoint::chunk {
 namespace {
 
-struct MacDeleter {
-    void operator()(EVP_MAC_CTX* context) const { EVP_MAC_CTX_free(context); }
-};
+constexpr std::size_t id_pieces_max = limits::chunk_bytes_max / piece_bytes;
+
 struct KdfDeleter {
     void operator()(EVP_KDF_CTX* context) const { EVP_KDF_CTX_free(context); }
 };
@@ -22,23 +25,22 @@ const unsigned char* chars(ByteView bytes) {
     return reinterpret_cast<const unsigned char*>(bytes.data());
 }
 
-std::unique_ptr<EVP_MAC_CTX, MacDeleter> keyed_hmac(const SecretKey& key) {
-    EVP_MAC* mac = EVP_MAC_fetch(nullptr, "HMAC", nullptr);
-    std::unique_ptr<EVP_MAC_CTX, MacDeleter> context{EVP_MAC_CTX_new(mac)};
-    EVP_MAC_free(mac);
-    std::string digest = "SHA256";
-    const std::array params{
-        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest.data(), digest.size()),
-        OSSL_PARAM_construct_end()};
-    SP_CHECK(context &&
-             EVP_MAC_init(context.get(), chars(key.view()), SecretKey::bytes, params.data()) == 1);
-    return context;
-}
-
 // OpenSSL takes mutable pointers in parameters that it only reads.
 OSSL_PARAM octets(const char* name, ByteView bytes) {
     return OSSL_PARAM_construct_octet_string(name, const_cast<unsigned char*>(chars(bytes)),
                                              bytes.size());
+}
+
+/// A name must be the same on every host, so lanes must give what OpenSSL gives.
+bool prove_lanes() {
+    constexpr std::size_t pieces = 17, each = 64;
+    const Bytes pattern(pieces * each - 5, std::byte{0xa5});
+    std::array<Digest, pieces> digests{};
+    if (!lanes::sha256(pattern, each, digests)) return false;
+    for (std::size_t i = 0; i < pieces; ++i) {
+        if (digests[i] != sha256(piece_of(pattern, each, i))) return false;
+    }
+    return true;
 }
 
 }  // namespace
@@ -48,6 +50,17 @@ Digest sha256(ByteView bytes) {
     SP_CHECK(EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<unsigned char*>(digest.data()),
                         nullptr, EVP_sha256(), nullptr) == 1);
     return digest;
+}
+
+Digest sha256_by_pieces(ByteView bytes) {
+    static const bool lanes_are_right = prove_lanes();
+    std::vector<Digest> list(pieces_in(bytes.size()));
+    if (!lanes_are_right || !lanes::sha256(bytes, piece_bytes, list)) {
+        for (std::size_t i = 0; i < list.size(); ++i) {
+            list[i] = sha256(piece_of(bytes, piece_bytes, i));
+        }
+    }
+    return sha256(std::as_bytes(std::span{list}));
 }
 
 SecretKey hkdf_sha256(ByteView secret, ByteView salt, ByteView info) {
@@ -66,33 +79,16 @@ SecretKey hkdf_sha256(ByteView secret, ByteView salt, ByteView info) {
     return out;
 }
 
-class ChunkHasher::Pool {
-public:
-    explicit Pool(const SecretKey& key) : keyed_(keyed_hmac(key)) {}
-    auto borrow() {
-        return pool_.borrow([this] { return EVP_MAC_CTX_dup(keyed_.get()); });
-    }
-
-private:
-    std::unique_ptr<EVP_MAC_CTX, MacDeleter> keyed_;  // never updated: only duplicated
-    ContextPool<EVP_MAC_CTX, MacDeleter> pool_;
-};
-
-ChunkHasher::ChunkHasher(const SecretKey& key) : pool_(std::make_unique<Pool>(key)) {}
-ChunkHasher::~ChunkHasher() = default;
-ChunkHasher::ChunkHasher(ChunkHasher&&) noexcept = default;
+ChunkHasher::ChunkHasher(const SecretKey& key)
+    : pieces_(key), lists_(hkdf_sha256(key.view(), Digest{}, as_bytes("list of pieces"))) {}
 
 ChunkId ChunkHasher::id_of(ByteView plaintext) const {
-    const auto context = pool_->borrow();
-    ChunkId id;
-    std::size_t written = 0;
-    // Without a key, init starts again under the key schedule that is there.
-    SP_CHECK(context.get() != nullptr && EVP_MAC_init(context.get(), nullptr, 0, nullptr) == 1 &&
-             EVP_MAC_update(context.get(), chars(plaintext), plaintext.size()) == 1 &&
-             EVP_MAC_final(context.get(), reinterpret_cast<unsigned char*>(id.value.data()),
-                           &written, id.value.size()) == 1 &&
-             written == ChunkId::bytes);
-    return id;
+    if (plaintext.size() <= piece_bytes) return ChunkId{pieces_.of(plaintext)};
+    std::array<Digest, id_pieces_max> tags;
+    SP_CHECK(plaintext.size() <= limits::chunk_bytes_max);
+    const std::span list = std::span{tags}.first(pieces_in(plaintext.size()));
+    pieces_.of_pieces(plaintext, piece_bytes, list);
+    return ChunkId{lists_.of(std::as_bytes(list))};
 }
 
 }  // namespace stillpoint::chunk

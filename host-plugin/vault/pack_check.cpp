@@ -69,8 +69,8 @@ Result<bool> prove_name(BlockStore& store, const PackName& name, PackMemory& mem
         return false;
     }
     verdict.bytes_read = memory.pack.size();
-    if (chunk::sha256(memory.pack) != name.value) {
-        verdict.pack_damage.push_back(object + ": its SHA-256 is not its name");
+    if (PackName::of(memory.pack) != name) {
+        verdict.pack_damage.push_back(object + ": its bytes are not what its name says");
     }
     return true;
 }

@@ -106,6 +106,10 @@ Bytes write_directory(const PackDirectory& directory) {
 
 }  // namespace
 
+PackName PackName::of(ByteView pack) {
+    return {chunk::sha256_by_pieces(pack)};
+}
+
 std::string PackName::hex() const {
     return to_hex(value);
 }

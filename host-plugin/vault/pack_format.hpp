@@ -19,9 +19,10 @@
 /// docs/vault-format.md, section "Packs".
 namespace stillpoint::vault {
 
-/// SHA-256 of a pack's bytes; its object name is packs/<2 hex>/<64 hex>.
+/// sha256_by_pieces of a pack's bytes; its object name is packs/<2 hex>/<64 hex>.
 struct PackName {
     chunk::Digest value{};
+    [[nodiscard]] static PackName of(ByteView pack);
     friend auto operator<=>(const PackName&, const PackName&) = default;
     [[nodiscard]] std::string hex() const;
     [[nodiscard]] std::string object() const;

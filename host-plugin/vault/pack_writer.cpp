@@ -128,7 +128,7 @@ void PackWriter::write_packs() {
 
 Status PackWriter::write(const FillingPtr& filling) {
     SP_ASSIGN(const ByteView bytes, filling->pack.complete());
-    const PackName name{chunk::sha256(bytes)};
+    const PackName name = PackName::of(bytes);
     Status put = core_.store.put_shared(name.object(), bytes, filling);
     // Taken can only mean: by these very bytes, put before an answer that got lost.
     if (!put && put.error().id != "store.exists") return put;

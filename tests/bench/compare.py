@@ -287,7 +287,7 @@ def add_limits(medians, stages, fulls):
         nanoseconds = medians["nbdcopy_null_cpu_s"] * 1e9
         nanoseconds += data * (cost["zero_test"] + cost["id"])
         nanoseconds += stages["unique_bytes"] * cost.get(compression, 0)
-        nanoseconds += stored * (cost["seal"] + cost["pack_sha256"] + cost["write"])
+        nanoseconds += stored * (cost["seal"] + cost["pack_name"] + cost["write"])
         limit = os.cpu_count() * data / MIB / (nanoseconds / 1e9)
         medians[f"{full}_limit_MiB_per_s"] = round(limit, 1)
         medians[f"{full}_of_limit"] = round(data / MIB / medians[f"{full}_s"] / limit, 3)

@@ -169,7 +169,7 @@ TEST_CASE("golden/vault: packs") {
         FixedVault vault;
         CHECK(matches_golden(file, make_pack(vault.core, content)));
         const Bytes frozen = read_golden(file);
-        const PackName name{chunk::sha256(frozen)};
+        const PackName name = PackName::of(frozen);
         REQUIRE(vault.store.put(name.object(), frozen));
         PackReader reader{vault.core};
         const auto directory = reader.directory(name);
@@ -206,7 +206,7 @@ Bytes check_pair(const char* file, const Pair& pair) {
     }
     CHECK(matches_golden(file, to_bytes(pack.complete().value())));
     const Bytes frozen = read_golden(file);
-    const PackName name{chunk::sha256(frozen)};
+    const PackName name = PackName::of(frozen);
     REQUIRE(vault.store.put(name.object(), frozen));
     PackReader reader{vault.core};
     CHECK(reader.directory(name).value()->base_of(1) == base_id);

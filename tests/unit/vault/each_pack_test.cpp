@@ -60,7 +60,7 @@ PackName put_pack(const TestVault& vault, std::size_t chunk_bytes) {
                                     static_cast<std::uint32_t>(block.size()), &slot);
     pack.seal(slot, entry, payload);
     const Bytes bytes = to_bytes(pack.complete().value());
-    const PackName name{chunk::sha256(bytes)};
+    const PackName name = PackName::of(bytes);
     REQUIRE(vault.store.put(name.object(), bytes));
     return name;
 }

@@ -27,7 +27,7 @@ struct MadePack {
             pack.seal(slot, entry, payload);
         }
         bytes = to_bytes(pack.complete().value());
-        name = PackName{chunk::sha256(bytes)};
+        name = PackName::of(bytes);
     }
     OpenPack pack;
     std::vector<Bytes> blocks;
@@ -43,10 +43,10 @@ void put_as(const TestVault& vault, const PackName& name, ByteView bytes) {
 
 }  // namespace
 
-TEST_CASE("vault/pack: its name is the SHA-256 of its bytes, sorted into 256 folders") {
-    const PackName name{chunk::sha256(as_bytes("abc"))};
+TEST_CASE("vault/pack: its name is the digest of its bytes by pieces, sorted into 256 folders") {
+    const PackName name = PackName::of(as_bytes("abc"));
     CHECK(name.object() ==
-          "packs/ba/ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+          "packs/4f/4f8b42c22dd3729b519ba6f68d2da7cc5b2d606d05daed5ad5128cc03e6c6358");
     CHECK(PackName::parse_object(name.object()).value() == name);
     for (const std::string& wrong : {std::string{"packs/"}, std::string{"packs/bb/"} + name.hex(),
                                      name.hex(), name.object() + "0", std::string{}}) {
@@ -154,7 +154,7 @@ TEST_CASE("vault/pack: a delta's seal is bound to its base, and it is nothing by
              delta_payload, std::span{bytes}.subspan(object_header_bytes, 100));
     const Bytes end = seal_pack_end(vault.core->keys.vault_id(), key, directory, pack_bytes_min);
     bytes.insert(bytes.end(), end.begin(), end.end());
-    const PackName name{chunk::sha256(bytes)};
+    const PackName name = PackName::of(bytes);
     put_as(vault, name, bytes);
 
     PackReader reader{*vault.core};
@@ -167,7 +167,7 @@ TEST_CASE("vault/pack: a delta's seal is bound to its base, and it is nothing by
     // The same pack, sealed for another base.
     key.seal(0, record_associated(vault.core->keys.vault_id(), directory.entries[0]), delta_payload,
              std::span{bytes}.subspan(object_header_bytes, 100));
-    const PackName other{chunk::sha256(bytes)};
+    const PackName other = PackName::of(bytes);
     put_as(vault, other, bytes);
     CHECK(reader.payload(other, 0).error().id == "vault.chunk_damaged");
     CHECK(verify_pack(*vault.core, other).value().records.size() == 1);

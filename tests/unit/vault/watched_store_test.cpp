@@ -183,5 +183,5 @@ TEST_CASE("vault/watched_store: a run over a store that hangs ends, and leaves i
     const auto packs = gate->memory.list("packs/").value();
     REQUIRE_FALSE(packs.empty());
     const Bytes bytes = gate->memory.get(packs[0].name, ByteOffset{0}, packs[0].size).value();
-    CHECK(packs[0].name.find(to_hex(ByteView{chunk::sha256(bytes)})) != std::string::npos);
+    CHECK(packs[0].name.find(PackName::of(bytes).hex()) != std::string::npos);
 }
