@@ -1,34 +1,18 @@
 #include "chunk/lanes.hpp"
 
-#include <intel-ipsec-mb.h>
-
 #include <algorithm>
 
+#include "chunk/multi_buffer.hpp"
 #include "chunk/pieces.hpp"
-#include "chunk/pool.hpp"
 
 namespace stillpoint::chunk::lanes {
 namespace {
 
+using multi_buffer::borrow_manager;
+using multi_buffer::octets;
+using multi_buffer::ready;
+
 constexpr std::size_t block_bytes = 64;  // of SHA-256
-
-struct ManagerDeleter {
-    void operator()(IMB_MGR* manager) const { free_mb_mgr(manager); }
-};
-
-/// 200 KB and 0.3 ms each, so that they are kept.
-auto borrow_manager() {
-    static ContextPool<IMB_MGR, ManagerDeleter> pool;
-    return pool.borrow([]() -> IMB_MGR* {
-        IMB_MGR* manager = alloc_mb_mgr(0);
-        if (manager != nullptr) init_mb_mgr_auto(manager, nullptr);
-        return manager;
-    });
-}
-
-const std::uint8_t* octets(ByteView bytes) {
-    return reinterpret_cast<const std::uint8_t*>(bytes.data());
-}
 
 /// SHA-256's state after a block that is the key with each byte XORed.
 SecretKey state_after(IMB_MGR* manager, const SecretKey& key, std::byte pad) {
@@ -56,7 +40,7 @@ bool run(ByteView message, std::size_t each, std::span<Digest> digests, const De
     if (each > piece_bytes_max) return false;
     const auto loan = borrow_manager();
     IMB_MGR* manager = loan.get();
-    if (manager == nullptr || imb_get_errno(manager) != 0) return false;
+    if (!ready(manager)) return false;
     std::size_t done = 0;
     for (std::size_t i = 0; i < digests.size(); ++i) {
         const ByteView piece = piece_of(message, each, i);
@@ -67,7 +51,7 @@ bool run(ByteView message, std::size_t each, std::span<Digest> digests, const De
         job->chain_order = IMB_ORDER_HASH_CIPHER;
         job->src = octets(piece);
         job->msg_len_to_hash_in_bytes = piece.size();
-        job->auth_tag_output = reinterpret_cast<std::uint8_t*>(digests[i].data());
+        job->auth_tag_output = octets(std::span<std::byte>{digests[i]});
         job->auth_tag_output_len_in_bytes = sizeof(Digest);
         describe(*job);
         done += done_of(IMB_SUBMIT_JOB(manager), manager);
@@ -84,7 +68,7 @@ bool sha256(ByteView message, std::size_t each, std::span<Digest> digests) {
 
 std::optional<HmacKey> hmac_key(const SecretKey& key) {
     const auto manager = borrow_manager();
-    if (manager.get() == nullptr || imb_get_errno(manager.get()) != 0) return std::nullopt;
+    if (!ready(manager.get())) return std::nullopt;
     return HmacKey{state_after(manager.get(), key, std::byte{0x36}),
                    state_after(manager.get(), key, std::byte{0x5c})};
 }

@@ -11,9 +11,11 @@ namespace stillpoint::chunk {
 /// Bytes that sealing adds: the GCM tag. The nonce is the record's number and is not stored.
 inline constexpr std::size_t seal_overhead_bytes = 16;
 
+class Gcm;
+
 /// AES-256-GCM under one object's key. The nonce is the record number, so each number may be
 /// sealed once only per key; the caller's format guarantees that.
-/// @threads any, concurrently: each call borrows a context of its own
+/// @threads any, concurrently
 /// @source NIST SP 800-38D; nonce = record number as little-endian u64, then four zero bytes
 class SealKey {
 public:
@@ -33,8 +35,7 @@ public:
                                      ByteView sealed) const;
 
 private:
-    class Pool;
-    std::unique_ptr<Pool> pool_;
+    std::unique_ptr<Gcm> gcm_;
 };
 
 }  // namespace stillpoint::chunk

@@ -2,7 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "base/hex.hpp"
+#include "chunk/gcm.hpp"
 
 using namespace stillpoint;
 using namespace stillpoint::chunk;
@@ -26,6 +29,41 @@ TEST_CASE("chunk/seal: AES-256-GCM test vector") {
     Bytes out(32);
     key.seal(0, {}, Bytes(16), out);
     CHECK(to_hex(out) == "cea7403d4d606b6e074ec5d3baf39d18d0d1c8a799996bf0265b98b5d48ab919");
+}
+
+TEST_CASE("chunk/seal: both libraries seal alike, open each other's seals and refuse the same") {
+    const SecretKey secret = SecretKey::from(Bytes(SecretKey::bytes, std::byte{9})).value();
+    const auto wide = wide_gcm(secret);
+#ifdef __x86_64__
+    REQUIRE(wide != nullptr);
+#else
+    if (!wide) return;
+#endif
+    const auto openssl = openssl_gcm(secret);
+    const Gcm::Nonce nonce{1, 2, 3, 4, 5, 6, 7, 8};
+    Bytes pattern((1 << 20) + 3);
+    for (std::size_t i = 0; i < pattern.size(); ++i)
+        pattern[i] = static_cast<std::byte>(i * i >> 3);
+    for (const std::size_t bytes :
+         {0u, 1u, 15u, 16u, 17u, 255u, 257u, 4096u, 65536u, (1u << 20) + 3}) {
+        CAPTURE(bytes);
+        const ByteView plaintext = ByteView{pattern}.first(bytes);
+        const ByteView associated = ByteView{pattern}.last(std::min<std::size_t>(bytes, 37));
+        Bytes by_wide(bytes), by_openssl(bytes), back(bytes);
+        Gcm::Tag wide_tag{}, openssl_tag{};
+        wide->encrypt(nonce, associated, plaintext, by_wide, wide_tag);
+        openssl->encrypt(nonce, associated, plaintext, by_openssl, openssl_tag);
+        CHECK(by_wide == by_openssl);
+        CHECK(wide_tag == openssl_tag);
+        CHECK(wide->decrypt(nonce, associated, by_openssl, back, wide_tag));
+        CHECK(std::ranges::equal(back, plaintext));
+        for (const std::size_t place : {0u, 7u, 15u}) {
+            Gcm::Tag wrong = wide_tag;
+            wrong[place] ^= std::byte{0x80};
+            CHECK_FALSE(wide->decrypt(nonce, associated, by_openssl, back, wrong));
+            CHECK_FALSE(openssl->decrypt(nonce, associated, by_wide, back, wrong));
+        }
+    }
 }
 
 TEST_CASE("chunk/seal: opens what was sealed and nothing else") {
