@@ -144,8 +144,9 @@ class Bench:
         run("qemu-img", "convert", "-O", "qcow2", self.raw, self.fresh)
 
     def begin_round(self):
-        """All peers start with the same data and a warm cache."""
+        """All peers start with the same data, a warm cache and a disk that has nothing to do."""
         shutil.copyfile(self.fresh, self.image)
+        os.sync()
         for image in (self.raw, self.image):
             with open(image, "rb") as file:
                 while file.read(16 * MIB):
@@ -184,14 +185,26 @@ class Bench:
         self.timed("check_read_data", "vault", "check", self.vault, "--read-data")
         self.add("check_MiB_per_s",
                  stored_bytes(self.vault) / MIB / self.figures["check_read_data_s"][-1])
-        self.restore()
+        self.cache_packs(False)
+        self.restore("restore_cold")
+        self.cache_packs(True)
+        self.restore("restore")
         if long:
             self.collect(ids)
         shutil.rmtree(self.vault)
 
-    def restore(self):
+    def cache_packs(self, wanted):
+        """What the peers are given from the page cache, Stillpoint is, too; and not, beside it."""
+        for pack in (self.vault / "packs").glob("*/*"):
+            with open(pack, "rb") as file:
+                if wanted:
+                    file.read()
+                else:
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def restore(self, what):
         target = self.work / "restored"
-        self.timed("restore", "restore", "bench@latest", "--to", target, "--format", "raw")
+        self.timed(what, "restore", "bench@latest", "--to", target, "--format", "raw")
         same = subprocess.run(["qemu-img", "compare", "-f", "raw", "-F", "qcow2",
                                f"{target}/vda.raw", self.image], capture_output=True, check=False)
         assert same.returncode == 0, same.stdout
