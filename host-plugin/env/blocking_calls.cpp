@@ -61,7 +61,11 @@ void BlockingCalls::watch_cancel() {
         if (polls[0].revents == 0) continue;
         const std::scoped_lock lock{state_->mutex};
         state_->cancelled = true;
-        state_->changed.notify_all();
+        for (Waiting* caller : state_->waiting) {
+            const std::scoped_lock its{caller->mutex};
+            caller->cancelled = true;
+            caller->changed.notify_one();
+        }
         return;
     }
 }
@@ -86,14 +90,27 @@ void BlockingCalls::start(std::function<void()> call) {
     SP_CHECK(state_->calls.push(std::move(call)));  // closed by the destructor alone
 }
 
-bool BlockingCalls::wait(std::unique_lock<std::mutex>& lock, const std::function<bool()>& done,
-                         Nanoseconds limit) const {
+/// @return whether the call has ended
+bool BlockingCalls::wait(Waiting& caller, Nanoseconds limit) const {
+    {
+        const std::scoped_lock lock{state_->mutex};
+        const std::scoped_lock its{caller.mutex};
+        caller.cancelled = state_->cancelled;
+        state_->waiting.insert(&caller);
+    }
+    const bool done = await(caller, limit);
+    const std::scoped_lock lock{state_->mutex};
+    state_->waiting.erase(&caller);
+    return done;
+}
+
+bool BlockingCalls::await(Waiting& caller, Nanoseconds limit) const {
     const auto ends = std::chrono::steady_clock::now() + std::min(limit, wait_max);
-    const bool woken =
-        state_->changed.wait_until(lock, ends, [&] { return done() || state_->cancelled; });
-    if (!woken || done()) return done();
+    std::unique_lock lock{caller.mutex};
+    caller.changed.wait_until(lock, ends, [&] { return caller.done || caller.cancelled; });
+    if (caller.done || !caller.cancelled) return caller.done;
     const auto grace = std::chrono::steady_clock::now() + options_.cancel_grace;
-    return state_->changed.wait_until(lock, std::min(ends, grace), done);
+    return caller.changed.wait_until(lock, std::min(ends, grace), [&] { return caller.done; });
 }
 
 }  // namespace stillpoint::env

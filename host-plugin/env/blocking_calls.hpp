@@ -4,6 +4,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -40,37 +41,42 @@ public:
     /// @return nullopt: given up, after `limit` or soon after a cancel
     template <class T>
     [[nodiscard]] std::optional<T> run(std::function<T()> call, Nanoseconds limit) {
-        struct Cell {
+        struct Answered : Waiting {
             std::optional<T> answer;
         };
-        auto cell = std::make_shared<Cell>();
-        start([state = state_, cell, call = std::move(call)] {
+        const auto cell = std::make_shared<Answered>();
+        start([cell, call = std::move(call)] {
             T answer = call();
-            const std::scoped_lock lock{state->mutex};
+            const std::scoped_lock lock{cell->mutex};
             cell->answer = std::move(answer);
-            state->changed.notify_all();
+            cell->done = true;
+            cell->changed.notify_one();
         });
-        std::unique_lock lock{state_->mutex};
-        if (!wait(
-                lock, [&] { return cell->answer.has_value(); }, limit))
-            return std::nullopt;
+        if (!wait(*cell, limit)) return std::nullopt;
         return std::move(cell->answer);
     }
 
 private:
     static constexpr std::size_t calls_max = 1024;  // callers wait for answers, so a few at a time
     static constexpr std::chrono::seconds close_max{1};
+    /// One caller: woken for its own answer alone, of which there are thousands in a second.
+    struct Waiting {
+        std::mutex mutex;  // guards what follows; taken after State::mutex
+        std::condition_variable changed;
+        bool done = false, cancelled = false;
+    };
     struct State {
         BoundedQueue<std::function<void()>> calls{calls_max};
         std::mutex mutex;
         std::condition_variable changed;
         bool cancelled = false;
-        unsigned alive = 0;  // threads
+        unsigned alive = 0;          // threads
+        std::set<Waiting*> waiting;  // those to be told of a cancel
     };
     BlockingCalls(const Options& options, CancelToken cancel, Doorbell bell);
     void start(std::function<void()> call);
-    bool wait(std::unique_lock<std::mutex>& lock, const std::function<bool()>& done,
-              Nanoseconds limit) const;
+    bool wait(Waiting& caller, Nanoseconds limit) const;
+    bool await(Waiting& caller, Nanoseconds limit) const;
     void watch_cancel();
 
     Options options_;

@@ -18,7 +18,7 @@ struct WalkResult {
 
 struct WalkOptions {
     unsigned workers = 2;
-    std::size_t write_bytes = 1u << 20;  // neighbouring blocks come together, up to that
+    std::size_t write_bytes = 4u << 20;  // neighbouring blocks come together, up to that
 };
 
 /// Reads every block of a disk, in parallel, gives the data to the sink and, when nothing is

@@ -58,6 +58,8 @@ public:
         static_cast<void>(name);
         return false;
     }
+    /// Whether what was read once is read again at no cost, piece by piece as it was asked for.
+    [[nodiscard]] virtual bool is_cached() const { return false; }
     /// How long one call may take before the store counts as stalled. What enforces it is the store
     /// itself; others use it for waits that depend on several calls.
     [[nodiscard]] virtual env::Nanoseconds stall_max() const { return store_stall_default; }

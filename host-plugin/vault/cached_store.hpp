@@ -29,6 +29,7 @@ public:
     bool doubt(const std::string& name) override;
     [[nodiscard]] std::string describe() const override { return below_->describe(); }
     [[nodiscard]] env::Nanoseconds stall_max() const override { return below_->stall_max(); }
+    [[nodiscard]] bool is_cached() const override { return true; }
     [[nodiscard]] unsigned calls_at_once() const override { return below_->calls_at_once(); }
 
 private:

@@ -142,7 +142,7 @@ Result<Bytes> LocalStore::get_reusing(const std::string& name, ByteOffset at, By
     spent.resize(length.raw());
     const Status read = env::read_at(fd->get(), at, spent, path);
     if (!read) return failed(name, read.error());
-    // A check goes through all packs once: that must not push out what the host's guests have cached.
+    // A check goes through all packs once: it must not push out what the host's guests have cached.
     if (length.raw() >= bulk_bytes) {
         ::posix_fadvise(fd->get(), static_cast<off_t>(at.raw()), static_cast<off_t>(length.raw()),
                         POSIX_FADV_DONTNEED);

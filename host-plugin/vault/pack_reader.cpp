@@ -90,25 +90,38 @@ Result<std::shared_ptr<const PackDirectory>> PackReader::directory(const PackNam
     return std::shared_ptr<const PackDirectory>{pack, &pack->directory};
 }
 
-Result<Bytes> PackReader::payload(const PackName& name, std::uint32_t slot) {
+Result<Bytes> PackReader::open(const PackName& name, const Loaded& pack, std::uint32_t slot,
+                               ByteView sealed) const {
+    const DirectoryEntry& entry = pack.directory.entries[slot];
+    const Bytes associated =
+        record_associated(core_.keys.vault_id(), entry, pack.directory.base_of(slot));
+    auto payload = pack.key.open(slot, associated, sealed);
+    if (!payload) return chunk_error(name, entry);
+    return payload;
+}
+
+Result<Bytes> PackReader::payload(const PackName& name, std::uint32_t slot, Next next) {
     SP_ASSIGN(const auto pack, loaded(name));
     SP_CHECK(slot < pack->directory.entries.size());
     const DirectoryEntry& entry = pack->directory.entries[slot];
-    const Bytes associated =
-        record_associated(core_.keys.vault_id(), entry, pack->directory.base_of(slot));
     return read_proven(core_.store, name.object(), [&]() -> Result<Bytes> {
+        if (next == Next::neighbours) {
+            const auto sealed = ahead_.get(core_.store, name, pack->directory, slot);
+            if (!sealed) return pack_error(name, sealed.error());
+            auto payload = open(name, *pack, slot, sealed->bytes);
+            if (!payload) ahead_.forget(name);  // who asks again shall not get the same bytes
+            return payload;
+        }
         const auto sealed =
             core_.store.get(name.object(), ByteOffset{entry.offset}, ByteCount{entry.stored_bytes});
         if (!sealed) return pack_error(name, sealed.error());
-        auto payload = pack->key.open(slot, associated, *sealed);
-        if (!payload) return chunk_error(name, entry);
-        return payload;
+        return open(name, *pack, slot, *sealed);
     });
 }
 
-Result<Bytes> PackReader::record(const PackName& name, std::uint32_t slot) {
+Result<Bytes> PackReader::record(const PackName& name, std::uint32_t slot, Next next) {
     SP_ASSIGN(const auto pack, loaded(name));
-    SP_ASSIGN(const Bytes payload, this->payload(name, slot));
+    SP_ASSIGN(const Bytes payload, this->payload(name, slot, next));
     const DirectoryEntry& entry = pack->directory.entries[slot];
     auto plaintext = core_.compressor.decompress(entry.codec, payload, entry.plain_bytes);
     if (plaintext || plaintext.error().code == Errc::unsupported) return plaintext;

@@ -292,6 +292,13 @@ Result<ChunkPlace> StoredChunks::locate(const chunk::ChunkId& id) {
     });
 }
 
+/// A disk's blocks are asked for one behind the other. Nodes of maps are not, but they lie close
+/// together: where a call takes a while, and no cache has them, they come together, too.
+Next StoredChunks::next_after(Content content) const {
+    const bool far = core_->store.calls_at_once() > 1 && !core_->store.is_cached();
+    return content == Content::data || far ? Next::neighbours : Next::anything;
+}
+
 Result<Bytes> StoredChunks::read_delta(const ChunkPlace& place, Content content) {
     SP_ASSIGN(const auto base, read_whole(*place.base, content));
     SP_ASSIGN(const Bytes payload, reader_->payload(place.pack, place.slot));
@@ -305,7 +312,7 @@ Result<std::shared_ptr<const Bytes>> StoredChunks::read_whole(const chunk::Chunk
     if (auto kept = map_records_->find(id)) return kept;
     auto bytes = first_of<Bytes>(id, [&](const IndexHit& hit) -> Result<Bytes> {
         SP_ASSIGN(const ChunkPlace place, confirm(id, hit, Form::whole));
-        return reader_->record(place.pack, place.slot);
+        return reader_->record(place.pack, place.slot, next_after(content));
     });
     if (!bytes) return fail(in_step("the base of a chunk", bytes.error()));
     auto record = std::make_shared<const Bytes>(std::move(*bytes));
@@ -336,8 +343,9 @@ Result<std::optional<BaseRecord>> StoredChunks::base_after(const chunk::ChunkId&
 
 Result<Bytes> StoredChunks::read(const chunk::ChunkId& id, const ChunkPlace& place,
                                  Content content) {
-    SP_ASSIGN(Bytes plaintext,
-              place.base ? read_delta(place, content) : reader_->record(place.pack, place.slot));
+    SP_ASSIGN(Bytes plaintext, place.base
+                                   ? read_delta(place, content)
+                                   : reader_->record(place.pack, place.slot, next_after(content)));
     if (content == Content::data && core_->keys.data_ids().id_of(plaintext) != id) {
         return fail(Errc::corrupt, "vault.chunk_damaged",
                     "chunk " + to_hex(id.view()) + " in " + place.pack.object() +
@@ -378,7 +386,7 @@ Result<std::shared_ptr<const PackDirectory>> StoredChunks::directory(const PackN
 }
 
 Result<Bytes> StoredChunks::payload(const PackName& pack, std::uint32_t slot) {
-    return reader_->payload(pack, slot);
+    return reader_->payload(pack, slot, Next::neighbours);
 }
 
 }  // namespace stillpoint::vault

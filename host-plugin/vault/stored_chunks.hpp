@@ -16,6 +16,7 @@
 namespace stillpoint::vault {
 
 class PackReader;
+enum class Next;
 class RecordCache;
 class VaultIndex;
 struct IndexHit;
@@ -73,7 +74,8 @@ public:
     /// @errors corrupt, id "vault.pack_damaged": missing, cut, or the directory's seal is broken
     Result<std::shared_ptr<const PackDirectory>> directory(const PackName& pack);
 
-    /// One record as it is stored: opened, not decompressed. @errors as directory()
+    /// One record as it is stored: opened, not decompressed; asked for by who goes through a pack.
+    /// @errors as directory()
     Result<Bytes> payload(const PackName& pack, std::uint32_t slot);
 
     [[nodiscard]] VaultCore& core() const { return *core_; }
@@ -90,6 +92,7 @@ private:
     /// What a writer may store the successor of `previous` as a difference from: itself, or the
     /// base that it has. Nothing where there is none that can be relied on and read.
     Result<std::optional<BaseRecord>> base_after(const chunk::ChunkId& previous, Content content);
+    [[nodiscard]] Next next_after(Content content) const;
     Result<ChunkPlace> confirm(const chunk::ChunkId& id, const IndexHit& hit, Form form);
     Result<ChunkPlace> find_whole(const chunk::ChunkId& id);
     Result<Bytes> read(const chunk::ChunkId& id, const ChunkPlace& place, Content content);

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""What `points`, `show` and an increment cost on an object store that is 50 ms away: requests and
-seconds, with and without the cache of metadata.
+"""What `points`, `show`, an increment, a check and a restore cost on an object store that is 50 ms
+away: requests and seconds, with and without the cache of metadata.
 
-    s3_latency.py [--delay-ms 50] [--points 8] [--rounds 3]
+    s3_latency.py [--delay-ms 50] [--points 8] [--rounds 3] [--build FOLDER]
 
 Starts a Ceph gateway of its own (see tests/vm/gateway.py); the disk is a powered-off image.
 """
 import argparse
+import os
 import pathlib
 import random
 import shutil
@@ -68,16 +69,20 @@ class Bench:
                 self.change()
                 variants["with"].run(*self.backup(), expect=(0, 3))
             point = variants["with"].run("show", "vm@latest").json["point"]
-            for words in (("points",), ("show", point), self.backup()):
+            restored = self.place.folder / "restored"
+            restore = ("restore", "vm@latest", "--to", restored, "--format", "raw")
+            check = ("vault", "check", "s3://bench/vault", "--read-data")
+            for words in (("points",), ("show", point), self.backup(), check, restore):
                 for name, stillpoint in variants.items():
                     taken = []
                     for _ in range(self.options.rounds):
+                        shutil.rmtree(restored, ignore_errors=True)
                         if words[0] == "backup":
                             self.change()
                         taken.append(self.measure(proxy, stillpoint, words))
                     seconds = statistics.median(seconds for seconds, _ in taken)
                     requests = statistics.median(requests for _, requests in taken)
-                    print(f"{words[0]:8} {name:8} {requests:5.0f} requests {seconds:6.2f} s",
+                    print(f"{words[min(1, len(words) - 1)] if words[0] == 'vault' else words[0]:8} {name:8} {requests:5.0f} requests {seconds:6.2f} s",
                           flush=True)
 
 
@@ -86,7 +91,10 @@ if __name__ == "__main__":
     parser.add_argument("--delay-ms", type=float, default=50, help="of a round trip")
     parser.add_argument("--points", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--build", help="of another version, to compare with")
     OPTIONS = parser.parse_args()
+    if OPTIONS.build:
+        os.environ["STILLPOINT_BUILD"] = OPTIONS.build
     lab.enter()
     with lab.Lab() as PLACE:
         Bench(PLACE, OPTIONS).run()
