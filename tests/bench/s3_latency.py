@@ -82,7 +82,8 @@ class Bench:
                         taken.append(self.measure(proxy, stillpoint, words))
                     seconds = statistics.median(seconds for seconds, _ in taken)
                     requests = statistics.median(requests for _, requests in taken)
-                    print(f"{words[min(1, len(words) - 1)] if words[0] == 'vault' else words[0]:8} {name:8} {requests:5.0f} requests {seconds:6.2f} s",
+                    what = words[1] if words[0] == "vault" else words[0]
+                    print(f"{what:8} {name:8} {requests:5.0f} requests {seconds:6.2f} s",
                           flush=True)
 
 
