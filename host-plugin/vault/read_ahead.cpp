@@ -6,7 +6,6 @@ namespace stillpoint::vault {
 namespace {
 
 constexpr std::size_t windows_max = 4096;  // 128 bytes each, if nothing of them is kept
-
 constexpr std::size_t spares_max = 4;
 
 using Piece = ReadAhead::Piece;
