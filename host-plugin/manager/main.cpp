@@ -158,7 +158,10 @@ int main(int argc, char** argv) {
     using namespace stillpoint::manager;
     std::signal(SIGPIPE, SIG_IGN);
     if (!catch_stop_signals()) {
-        std::fputs("stillpoint: no descriptors are left to this process\n", stderr);
+        std::fputs(
+            "stillpoint: no descriptors are left to this process\n"
+            "            raise its limit of open files (ulimit -n)\n",
+            stderr);
         return 1;
     }
     ParseOutcome parsed = parse_command_line(argc, argv);

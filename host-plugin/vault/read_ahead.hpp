@@ -17,8 +17,8 @@ namespace stillpoint::vault {
 /// takes a call for a window of records, not for each.
 ///
 /// A pack is cut into windows of one length. The first record that is asked for in one is read
-/// alone; the second brings the whole window, so that scattered records cost what they are. Who
-/// asks for what is on its way waits for it.
+/// alone, unless the window before it was brought; the second brings the whole window. Scattered
+/// records so cost what they are. Who asks for what is on its way waits for it.
 /// @threads any, concurrently
 class ReadAhead {
 public:
