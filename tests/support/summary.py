@@ -5,7 +5,9 @@
     summary.py report RESULTS                                 prints the table and the last line
     summary.py targets BUILD-DIR SUITE…                       what ninja must build for the suites
 
-RESULTS has one line per test: suite, test, result, seconds, reason; tab-separated.
+RESULTS has one line per test: suite, test, result, seconds, reason; tab-separated. What failed
+tests printed stands beside it, in NAME.failed, and its end is shown once more before the last line:
+a log that was cut in the middle still says why.
 """
 import collections
 import json
@@ -15,6 +17,8 @@ import sys
 
 PASSED = {"OK", "EXPECTEDFAIL"}
 SKIPPED = {"SKIP"}
+SHOWN_LINES = 40  # of a failed test, at the end
+SHOWN_TESTS = 5
 
 
 def reason_of(test):
@@ -48,6 +52,23 @@ def suites_by_command(meson_logs):
     return {tuple(test["cmd"]): test["suite"][0].rpartition(":")[2] for test in tests}
 
 
+def failed_log(results, suite, name):
+    """Where the output of a failed test is kept."""
+    safe = "".join(c if c.isalnum() else "-" for c in f"{suite}-{name}")
+    return pathlib.Path(results).parent / f"{safe}.failed"
+
+
+def end_of(results, suite, name, reason):
+    """The last lines of a failed test's or step's output; empty where nothing was kept."""
+    log = failed_log(results, suite, name)
+    if reason.startswith("see "):  # a step of run-tests.sh
+        log = pathlib.Path(reason.removeprefix("see "))
+    if not log.exists():
+        return ""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "".join(f"   | {line}\n" for line in lines[-SHOWN_LINES:])
+
+
 def collect(label, meson_logs, console_log, results):
     meson_logs = pathlib.Path(meson_logs)
     logs = sorted(meson_logs.glob("testlog*.json"))
@@ -59,6 +80,9 @@ def collect(label, meson_logs, console_log, results):
             suite = suites.get(tuple(test["command"]), "other")
             rows.append((f"{label}/{suite}", test["name"], test["result"], test["duration"],
                          reason_of(test)))
+            if test["result"] not in PASSED | SKIPPED:
+                failed_log(results, f"{label}/{suite}", test["name"]).write_text(
+                    test.get("stdout", "") + test.get("stderr", ""), encoding="utf-8")
     console = pathlib.Path(console_log).read_text(encoding="utf-8", errors="replace")
     none_defined = "No suitable tests defined" in console or "No tests defined" in console
     if not rows and not none_defined:
@@ -89,11 +113,14 @@ def report(results):
         counts = per_suite[suite]
         print(f"   {suite:<18} {seconds[suite]:8.1f} s   {counts['passed']} passed, "
               f"{counts['failed']} failed, {counts['skipped']} skipped")
+    shown = 0
     for suite, name, result, _, reason in rows:
         if result in SKIPPED:
             print(f"   skipped {suite}: {name}: {reason}")
         elif result not in PASSED:
             print(f"   FAILED  {suite}: {name}")
+            shown += 1
+            print(end_of(results, suite, name, reason) if shown <= SHOWN_TESTS else "", end="")
     print(f"\n{totals['passed']} passed, {totals['failed']} failed, {totals['skipped']} skipped")
     return 0 if totals["failed"] == 0 and totals["passed"] > 0 else 1
 
