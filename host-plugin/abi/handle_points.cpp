@@ -31,14 +31,13 @@ Result<JobResult> handle_points(const Value& document, const JobContext& context
               open_vault_for(request.vault, context, vault::HangingFiles::give_up,
                              Metadata::may_be_cached));
     SP_ASSIGN(const auto found, route::points_of(*open.vault, request.vm));
-    serialization::Array points, unreadable;
+    serialization::Array points;
     for (const vault::Point& point : found.points) {
         SP_ASSIGN(Value described, describe(point));
         points.push_back(std::move(described));
     }
-    for (const vault::UnreadablePoint& point : found.unreadable) {
-        unreadable.push_back(Map{{"point", point.id}, {"text", point.text}});
-    }
+    serialization::Array unreadable;
+    for (const auto& point : reported(found.unreadable)) unreadable.push_back(to_value(point));
     const int status = unreadable.empty() ? exit_done : exit_damage;
     return JobResult{status,
                      Map{{"points", std::move(points)}, {"unreadable", std::move(unreadable)}}};

@@ -30,14 +30,7 @@ Result<HostConfig> policy_of(const PruneRequest& request, const JobContext& cont
     return parse_host_config(std::string{as_text(bytes)}, request.policy);
 }
 
-Result<ByVm> candidates(vault::Vault& vault, const std::string& vm) {
-    SP_ASSIGN(vault::PointList list, route::points_of(vault, vm));
-    std::vector<vault::Point>& points = list.points;
-    if (points.empty() && !vm.empty()) {
-        return fail(Errc::not_found, "point.not_found", "no recovery point of VM " + vm,
-                    "`stillpoint points` lists what the vault holds");
-    }
-    ByVm found;
+Status add_candidates(std::vector<vault::Point> points, ByVm& found) {
     for (vault::Point& point : points) {
         SP_ASSIGN(const auto document, route::decode_point_document(point.document));
         const std::string key = point.vm_uuid.empty() ? "name " + point.vm_name : point.vm_uuid;
@@ -45,17 +38,23 @@ Result<ByVm> candidates(vault::Vault& vault, const std::string& vm) {
                                           document.level, point.recovered};
         found[key].push_back({std::move(point), facts});
     }
-    return found;
+    return {};
 }
 
-Result<ByVm> candidates(vault::Vault& vault, const PruneRequest& request) {
-    if (request.vms.empty()) return candidates(vault, std::string{});
-    ByVm all;
-    for (const std::string& vm : request.vms) {
-        SP_ASSIGN(ByVm some, candidates(vault, vm));
-        all.merge(some);
+/// @param vms names or uuids; empty: all
+Result<ByVm> candidates(const vault::PointList& list, const std::vector<std::string>& vms) {
+    ByVm found;
+    if (vms.empty()) SP_TRY(add_candidates(list.points, found));
+    for (const std::string& vm : vms) {
+        ByVm some;
+        SP_TRY(add_candidates(route::points_of(list, vm).points, some));
+        if (some.empty()) {
+            return fail(Errc::not_found, "point.not_found", "no recovery point of VM " + vm,
+                        "`stillpoint points` lists what the vault holds");
+        }
+        found.merge(some);
     }
-    return all;
+    return found;
 }
 
 PrunedPoint verdict_on(const Candidate& candidate, std::vector<std::string> reasons) {
@@ -85,8 +84,12 @@ Result<JobResult> handle_prune(const serialization::Value& document, const JobCo
     SP_ASSIGN(const auto request, serialization::from_value<PruneRequest>(document, "prune"));
     SP_ASSIGN(const HostConfig config, policy_of(request, context));
     SP_ASSIGN(const OpenVault open, open_vault_for(request.vault, context));
-    SP_ASSIGN(const ByVm vms, candidates(*open.vault, request));
-    PruneReport report{.dry_run = request.dry_run, .kept = {}, .forgotten = {}};
+    SP_ASSIGN(const vault::PointList list, open.vault->point_list());
+    SP_ASSIGN(const ByVm vms, candidates(list, request.vms));
+    PruneReport report{.dry_run = request.dry_run,
+                       .kept = {},
+                       .forgotten = {},
+                       .unreadable = reported(list.unreadable)};
     for (const auto& [vm, points] : vms) {
         const vault::Point& any = points.back().point;
         RetentionRules rules = config.retention_of(any.vm_name, any.vm_uuid);
@@ -104,7 +107,8 @@ Result<JobResult> handle_prune(const serialization::Value& document, const JobCo
         // Somebody else has forgotten it meanwhile.
         if (!forgotten && forgotten.error().code != Errc::not_found) return fail(forgotten.error());
     }
-    return JobResult{exit_done, serialization::to_value(report)};
+    const int status = report.unreadable.empty() ? exit_done : exit_damage;
+    return JobResult{status, serialization::to_value(report)};
 }
 
 }  // namespace stillpoint::abi

@@ -100,9 +100,10 @@ Result<JobResult> handle_vault_stats(const Value& document, const JobContext& co
         .compression_ratio = ratio(stats.unique_bytes, stats.chunk_bytes_stored),
         .data_bytes = stats.data_bytes,
         .dedupe_ratio = {},
-        .freed_bytes = stats.freed_bytes};
+        .freed_bytes = stats.freed_bytes,
+        .unreadable = reported(stats.unreadable)};
     if (stats.data_bytes) report.dedupe_ratio = ratio(*stats.data_bytes, stats.unique_bytes);
-    return JobResult{exit_done, to_value(report)};
+    return JobResult{report.unreadable.empty() ? exit_done : exit_damage, to_value(report)};
 }
 
 Result<JobResult> handle_vault_gc(const Value& document, const JobContext& context) {

@@ -168,6 +168,14 @@ Result<KeyChange> change_keys(const serialization::VaultKeyRequest& request,
     return change;
 }
 
+std::vector<serialization::UnreadablePoint> reported(
+    const std::vector<vault::UnreadablePoint>& points) {
+    std::vector<serialization::UnreadablePoint> report;
+    report.reserve(points.size());
+    for (const vault::UnreadablePoint& point : points) report.push_back({point.id, point.text});
+    return report;
+}
+
 Status create_vault(const serialization::VaultInitRequest& request, const JobContext& context) {
     vault::InitOptions options;
     options.encryption = encryption_of(request.encryption);

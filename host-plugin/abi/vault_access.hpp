@@ -4,6 +4,7 @@
 
 #include "abi/handlers.hpp"
 #include "serialization/requests.hpp"
+#include "serialization/unreadable.hpp"
 #include "vault/vault.hpp"
 
 namespace stillpoint::abi {
@@ -41,6 +42,10 @@ struct KeyChange {
 /// @errors as open_vault_for · as vault::add_key and remove_key · denied, id "vault.new_key_needed"
 [[nodiscard]] Result<KeyChange> change_keys(const serialization::VaultKeyRequest& request,
                                             const JobContext& context);
+
+/// For a report. One that names some ends with exit_damage.
+[[nodiscard]] std::vector<serialization::UnreadablePoint> reported(
+    const std::vector<vault::UnreadablePoint>& points);
 
 /// Creates a vault; with `keyfile` the file is created (0600, 64 hex digits) when absent.
 [[nodiscard]] Status create_vault(const serialization::VaultInitRequest& request,

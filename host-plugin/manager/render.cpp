@@ -99,20 +99,13 @@ s::Array array_of(const s::Value& document, const std::string& name) {
     return found != nullptr && found->array() != nullptr ? *found->array() : s::Array{};
 }
 
-void render_unreadable(std::ostream& out, const s::Array& points) {
-    for (const s::Value& point : points) {
-        const s::Value *id = point.find("point"), *text = point.find("text");
-        if (id == nullptr || text == nullptr || !id->text() || !text->text()) continue;
-        out << *id->text() << "  CANNOT BE READ: " << *text->text() << "\n";
-    }
-    if (!points.empty()) {
-        out << "what cannot be read `stillpoint vault repair` may bring back from its copy\n";
-    }
-}
-
 void render_points(std::ostream& out, const s::Value& document) {
     const s::Array points = array_of(document, "points");
-    const s::Array unreadable = array_of(document, "unreadable");
+    std::vector<s::UnreadablePoint> unreadable;
+    for (const s::Value& entry : array_of(document, "unreadable")) {
+        auto point = s::from_value<s::UnreadablePoint>(entry, "point");
+        if (point) unreadable.push_back(std::move(*point));
+    }
     if (points.empty() && unreadable.empty()) out << "no recovery points\n";
     render_unreadable(out, unreadable);
     for (const s::Value& entry : points) {

@@ -8,6 +8,15 @@ namespace stillpoint::manager {
 
 namespace s = serialization;
 
+void render_unreadable(std::ostream& out, const std::vector<s::UnreadablePoint>& points) {
+    for (const s::UnreadablePoint& point : points) {
+        out << point.point << "  CANNOT BE READ: " << point.text << "\n";
+    }
+    if (!points.empty()) {
+        out << "what cannot be read `stillpoint vault repair` may bring back from its copy\n";
+    }
+}
+
 void render_check(std::ostream& out, const s::Value& document) {
     const auto report = s::from_value<s::CheckReport>(document, "check");
     if (!report) return;
@@ -38,6 +47,7 @@ void render_check(std::ostream& out, const s::Value& document) {
 void render_stats(std::ostream& out, const s::Value& document) {
     const auto report = s::from_value<s::StatsReport>(document, "stats");
     if (!report) return;
+    render_unreadable(out, report->unreadable);
     out << report->points << " points, " << report->packs << " packs, " << report->chunks
         << " chunks\nlogical " << human_bytes(report->logical_bytes) << ", unique "
         << human_bytes(report->unique_bytes) << ", stored " << human_bytes(report->stored_bytes)
@@ -48,7 +58,10 @@ void render_stats(std::ostream& out, const s::Value& document) {
     }
     out << "\n";
     if (report->freed_bytes) {
-        out << "forgetting what was named would free " << human_bytes(*report->freed_bytes) << "\n";
+        const bool known = report->unreadable.empty();
+        out << "forgetting what was named would free " << (known ? "" : "at most ")
+            << human_bytes(*report->freed_bytes)
+            << (known ? "" : ": what the points that cannot be read need is not known") << "\n";
     }
 }
 
@@ -68,6 +81,7 @@ void render_pruned(std::ostream& out, const char* verdict, const s::PrunedPoint&
 void render_prune(std::ostream& out, const s::Value& document) {
     const auto report = s::from_value<s::PruneReport>(document, "prune");
     if (!report) return;
+    render_unreadable(out, report->unreadable);
     for (const s::PrunedPoint& point : report->kept) render_pruned(out, "keep  ", point);
     for (const s::PrunedPoint& point : report->forgotten) render_pruned(out, "forget", point);
     const std::size_t all = report->kept.size() + report->forgotten.size();

@@ -50,12 +50,16 @@ Result<vault::Point> find_latest(vault::Vault& vault, const std::string& vm) {
 
 }  // namespace
 
-Result<vault::PointList> points_of(vault::Vault& vault, const std::string& vm) {
-    SP_ASSIGN(vault::PointList list, vault.point_list());
+vault::PointList points_of(vault::PointList list, const std::string& vm) {
     if (!vm.empty()) {
         std::erase_if(list.points, [&](const auto& point) { return !is_vm(point, vm); });
     }
     return list;
+}
+
+Result<vault::PointList> points_of(vault::Vault& vault, const std::string& vm) {
+    SP_ASSIGN(vault::PointList list, vault.point_list());
+    return points_of(std::move(list), vm);
 }
 
 Result<vault::Point> find_point(vault::Vault& vault, const std::string& name) {

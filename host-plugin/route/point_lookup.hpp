@@ -22,6 +22,7 @@ enum class Damaged { is_error, by_full_id };
                                                               Damaged damaged = Damaged::is_error);
 
 /// All points of a VM (name or uuid; empty: all), and those of any VM that cannot be read.
+[[nodiscard]] vault::PointList points_of(vault::PointList list, const std::string& vm);
 [[nodiscard]] Result<vault::PointList> points_of(vault::Vault& vault, const std::string& vm);
 
 }  // namespace stillpoint::route

@@ -160,12 +160,15 @@ Result<CheckResult> OpenedVault::check(CheckDepth depth, const ProgressFn& progr
 }
 
 Result<Stats> OpenedVault::stats(const StatsRequest& request, const env::CancelToken& cancel) {
-    SP_ASSIGN(const auto points, this->points());
+    SP_ASSIGN(PointList list, point_list());
+    const std::vector<Point>& points = list.points;
     for (const PointId& id : request.forget) {
         if (std::ranges::find(points, id, &Point::id) == points.end()) return no_such_point(id);
     }
     SP_TRY(chunks_->refresh());
-    return measure_vault(*chunks_, nodes_, points, request, cancel);
+    SP_ASSIGN(Stats stats, measure_vault(*chunks_, nodes_, points, request, cancel));
+    stats.unreadable = std::move(list.unreadable);
+    return stats;
 }
 
 Result<GcResult> OpenedVault::collect(const GcOptions& options, const ProgressFn& progress,

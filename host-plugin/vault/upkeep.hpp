@@ -13,6 +13,12 @@ namespace stillpoint::vault {
 
 using PointId = std::string;  // UUIDv7, 32 lower-case hex digits
 
+/// A point of which the object is there, and damaged.
+struct UnreadablePoint {
+    PointId id;
+    std::string text;  // what is wrong with it
+};
+
 enum class CheckDepth { structure, read_data };
 
 struct DamageFound {
@@ -45,6 +51,8 @@ struct Stats {
     std::optional<std::uint64_t> data_bytes;  // of all points' disks, zeros left out
     std::optional<std::uint64_t>
         freed_bytes;  // what only the points to forget need, padding not counted
+    // Left out of all that counts points and maps; freed_bytes is a bound where one may need some.
+    std::vector<UnreadablePoint> unreadable;
 };
 
 enum class GcMode {

@@ -141,12 +141,6 @@ enum class BlockChange { written, zeroed };
 /// Called for each block that differs, ascending. An error stops the comparison.
 using BlockDiffFn = std::function<Status(BlockIndex block, BlockChange change)>;
 
-/// A point of which the object is there, and damaged.
-struct UnreadablePoint {
-    PointId id;
-    std::string text;  // what is wrong with it
-};
-
 /// Both oldest first. Whose VM an unreadable one is, only its content would tell.
 struct PointList {
     std::vector<Point> points;

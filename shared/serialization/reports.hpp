@@ -4,6 +4,7 @@
 #include "serialization/configuration.hpp"
 #include "serialization/evidence.hpp"
 #include "serialization/fields.hpp"
+#include "serialization/unreadable.hpp"
 
 /// What the plugin answers: the stable field names of DESIGN section 11. Sizes are bytes, durations
 /// are in the unit of the name, times RFC 3339 UTC. Reals appear here only (JSON, never the wire).
@@ -253,6 +254,8 @@ struct StatsReport {
     std::optional<std::uint64_t> data_bytes;  // of all points' disks, zeros left out
     std::optional<double> dedupe_ratio;       // data_bytes through unique_bytes
     std::optional<std::uint64_t> freed_bytes;  // by forgetting the points asked for
+    // In no count but stored_bytes; where there are some, freed_bytes is what it is at most.
+    std::vector<UnreadablePoint> unreadable;
     template <class V, class S>
     static void fields(V& v, S& s) {
         v("points", s.points);
@@ -265,6 +268,7 @@ struct StatsReport {
         v("data_bytes", s.data_bytes);
         v("dedupe_ratio", s.dedupe_ratio);
         v("freed_bytes", s.freed_bytes);
+        v("unreadable", s.unreadable);
     }
 };
 

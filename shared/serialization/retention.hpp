@@ -2,6 +2,7 @@
 #include "serialization/evidence.hpp"
 #include "serialization/fields.hpp"
 #include "serialization/requests.hpp"
+#include "serialization/unreadable.hpp"
 
 /// Which recovery points are kept when a vault is pruned, and what became of each.
 namespace stillpoint::serialization {
@@ -70,11 +71,13 @@ struct PruneReport {
     bool dry_run = false;
     std::vector<PrunedPoint> kept;  // oldest first, like those below
     std::vector<PrunedPoint> forgotten;
+    std::vector<UnreadablePoint> unreadable;  // neither: of any VM, and no rule counts them
     template <class V, class S>
     static void fields(V& v, S& s) {
         v("dry_run", s.dry_run);
         v("kept", s.kept);
         v("forgotten", s.forgotten);
+        v("unreadable", s.unreadable);
     }
 };
 

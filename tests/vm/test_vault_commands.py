@@ -203,9 +203,22 @@ class VaultCommands(unittest.TestCase):
         self.assertIn(f"{second}  CANNOT BE READ: ", shown)
         for name in ("box@latest", second[:31], second):
             self.assertEqual(self.stillpoint.run("show", name, expect=4).error, "point.damaged")
+        stats = ("vault", "stats", "--forget", first)
+        counted = self.stillpoint.run(*stats, expect=4).json
+        self.assertEqual(counted["points"], 1)
+        self.assertEqual([point["point"] for point in counted["unreadable"]], [second])
+        self.assertIn("would free at most ", self.stillpoint.text(*stats, expect=4))
+        prune = ("prune", "--keep-last", "1")
+        pruned = self.stillpoint.run(*prune, expect=4).json
+        self.assertEqual([point["point"] for point in pruned["kept"]], [first])
+        self.assertEqual([point["point"] for point in pruned["unreadable"]], [second])
+        for command in (stats, prune):
+            shown = self.stillpoint.text(*command, expect=4)
+            self.assertIn(f"{second}  CANNOT BE READ: ", shown)
         self.stillpoint.restore(first, self.place.folder / "restored")
         self.assertEqual(self.repair()["rewritten"], [second])
         self.assertEqual(self.stillpoint.run("points").json["unreadable"], [])
+        self.assertEqual(self.stillpoint.run("vault", "stats").json["unreadable"], [])
         self.assertEqual(self.stillpoint.run("show", "box@latest").json["point"], second)
 
     def test_forgetting_a_damaged_point(self):
