@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstring>
 
 #include "base/check.hpp"
 #include "restore/disk_walk.hpp"
@@ -63,8 +64,9 @@ std::string first_difference(const Bytes& restored, const Cells& truth) {
         return "has " + std::to_string(restored.size()) + " bytes instead of " +
                std::to_string(wanted.size());
     }
+    // Byte by byte it is most of the time of a world in a build without optimization.
+    if (std::memcmp(restored.data(), wanted.data(), wanted.size()) == 0) return {};
     const auto at = std::mismatch(restored.begin(), restored.end(), wanted.begin()).first;
-    if (at == restored.end()) return {};
     return "differs at byte " + std::to_string(at - restored.begin());
 }
 

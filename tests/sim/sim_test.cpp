@@ -19,7 +19,7 @@ using namespace stillpoint;
 namespace {
 
 constexpr std::uint64_t steps_per_world = 25;
-constexpr std::chrono::seconds normal_length{55};
+constexpr std::chrono::seconds normal_length{25};
 constexpr std::chrono::seconds long_length{600};
 
 /// Worlds that once found something; each has to go on passing. A change of the schedule makes
