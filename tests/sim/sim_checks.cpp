@@ -101,13 +101,16 @@ void World::check_machine(const BackupWish& wish, const RunRecord& run) {
     expect(!machine.guest.frozen(), "the guest is left frozen");
     expect(machine.guest.settled(), "a pre hook has no post hook");
     expect(machine.state != RunState::stopped_by_us, "the VM is left stopped");
-    expect(machine.state != RunState::io_error, "the VM is left paused by a full scratch");
     if (run.paused && !run.off) {
         expect(machine.state == RunState::paused_by_user, "a VM paused by its user was resumed");
     }
     // What an owner without a keeper left, the next run ends; it may have failed before that.
     const bool cleaned = (!run.owner_dead || wish.plan.keeper_works) && !run.found_session;
     expect(!cleaned || !machine.session, "a job is left in QEMU");
+    // While such a job is there its scratch may fill.
+    const bool left_alone = !cleaned && machine.session;
+    expect(machine.state != RunState::io_error || left_alone,
+           "the VM is left paused by a full scratch");
     if (!run.killed && !run.off) {
         expect(run.foreign_before == run.foreign_after, "bitmaps of others were touched");
     }
@@ -165,8 +168,8 @@ void World::check_disk_report(SimVault& vault, const RunRecord& run,
     }
     // A store that once showed a damaged point made the run build on another.
     const bool blinded = run.disturbed && run.store_fault;
-    // Nor need a chain be believed in which blocks became zeros without a trace.
-    const bool cut = parent != nullptr && was_cut(vault, run, *parent);
+    // Nor need a chain be believed in which blocks became zeros without a trace, now or before.
+    const bool cut = parent != nullptr && (was_cut(vault, run, *parent) || parent->untraceable);
     if (!blinded && !cut && run.chained.contains(disk.name) &&
         disk.reason != "a full backup was asked for") {
         expect(disk.mode == DiskMode::increment,
