@@ -241,6 +241,7 @@ Result<hypervisor::VmInfo> SimVm::inspect(const env::Deadline&) {
         info.name = machine.name;
         info.uuid = machine.uuid;
         info.state = state_of(machine.state);
+        if (!stage_.first_seen) stage_.first_seen = machine.state;
         info.definition = "{}";
         if (machine.guest.script.manner != Manner::no_port) info.guest_channel = "/sim/port";
         for (const DiskSlot& slot : machine.disks) info.disks.push_back(describe(slot));

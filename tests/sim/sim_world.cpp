@@ -227,6 +227,8 @@ RunRecord World::back_up(const BackupWish& wish) {
                           : "  failed: " + said(run.report.error().id));
     run.owner_dead = stage.dead;
     run.disturbed = stage.disturbed();
+    // A job that an earlier owner left may have stopped the VM in the last moment.
+    if (stage.first_seen) run.unasked = *stage.first_seen != RunState::running;
     run.killed = machine.kills != kills;
     run.off = machine.state == RunState::off;
     run.foreign_after = foreign_bitmaps(machine, vault);

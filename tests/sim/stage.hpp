@@ -111,6 +111,7 @@ public:
     env::CancelToken cancel;
     std::atomic<bool> dead{false};
     std::vector<Instant> instants;
+    std::optional<RunState> first_seen;     // what the route found the VM in
     std::vector<std::string> broken_rules;  // what a fake saw the route do wrong
 
 private:
