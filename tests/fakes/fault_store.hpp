@@ -32,7 +32,7 @@ public:
 
     Status put(const std::string& name, ByteView bytes) override {
         const Fault now = next();
-        if (now == Fault::torn) (void)below_.put(name, bytes.first(bytes.size() / 2));
+        if (now == Fault::torn) tear(name, bytes);
         if (stops(now)) return failure(now, "put " + name);
         Status done = below_.put(name, bytes);
         if (spoils(now)) return failure(now, "put " + name);
@@ -66,6 +66,11 @@ public:
         const std::scoped_lock lock{mutex_};
         return calls_;
     }
+    /// The object of which only half is there; empty: none.
+    [[nodiscard]] std::string torn() const {
+        const std::scoped_lock lock{mutex_};
+        return torn_;
+    }
     /// Whether the fault has come.
     [[nodiscard]] bool struck() const { return fault_ != Fault::none && calls() > at_call_; }
 
@@ -77,6 +82,11 @@ private:
             fault_ == Fault::cut || fault_ == Fault::cut_after || fault_ == Fault::torn;
         if (call > at_call_ && power) return Fault::cut;
         return call == at_call_ ? fault_ : Fault::none;
+    }
+    void tear(const std::string& name, ByteView bytes) {
+        (void)below_.put(name, bytes.first(bytes.size() / 2));
+        const std::scoped_lock lock{mutex_};
+        torn_ = name;
     }
     static bool stops(Fault fault) {
         return fault == Fault::fail || fault == Fault::full || fault == Fault::cut ||
@@ -103,6 +113,7 @@ private:
     std::size_t at_call_;
     mutable std::mutex mutex_;
     std::size_t calls_ = 0;
+    std::string torn_;
 };
 
 }  // namespace stillpoint::fakes

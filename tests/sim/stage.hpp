@@ -137,11 +137,7 @@ public:
     StageStore(vault::BlockStore& below, Stage& stage)
         : stage_(stage), faulty_(below, stage.plan.store_fault, stage.plan.store_call) {}
     Status put(const std::string& name, ByteView bytes) override {
-        const bool before = faulty_.struck();
-        auto done = guarded([&] { return faulty_.put(name, bytes); });
-        const bool torn = stage_.plan.store_fault == fakes::Fault::torn && faulty_.struck();
-        if (torn && !before) torn_ = name;
-        return done;
+        return guarded([&] { return faulty_.put(name, bytes); });
     }
     Result<Bytes> get(const std::string& name, ByteOffset at, ByteCount length) override {
         return guarded([&] { return faulty_.get(name, at, length); });
@@ -157,8 +153,8 @@ public:
     }
     [[nodiscard]] std::string describe() const override { return faulty_.describe(); }
     [[nodiscard]] std::size_t calls() const { return faulty_.calls(); }
-    /// The object of which only half is there; empty: none. To be asked once the run is over.
-    [[nodiscard]] const std::string& torn() const { return torn_; }
+    /// The object of which only half is there; empty: none.
+    [[nodiscard]] std::string torn() const { return faulty_.torn(); }
 
 private:
     template <class Do>
@@ -174,7 +170,6 @@ private:
     }
     Stage& stage_;
     fakes::FaultStore faulty_;
-    std::string torn_;  // written by the one call that met the fault
 };
 
 }  // namespace stillpoint::sim
