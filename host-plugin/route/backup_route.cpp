@@ -48,8 +48,12 @@ private:
         // Before the points are read: a parent that is there now stays whole until this run ends,
         // even if it is forgotten meanwhile.
         SP_ASSIGN(run_, services_.vault.begin_run(point_.id));
-        SP_ASSIGN(const std::vector<vault::Point> points, services_.vault.points());
-        std::vector<Parent> history = find_history(vm, points);
+        SP_ASSIGN(const vault::PointList list, services_.vault.point_list());
+        for (const vault::UnreadablePoint& point : list.unreadable) {
+            warn({"point.unreadable", "recovery point " + point.id +
+                                          ", perhaps of this VM, cannot be read: " + point.text});
+        }
+        std::vector<Parent> history = find_history(vm, list.points);
         point_.vm_uuid = uuid_of(vm, history);
         document_.uuid_known = vm.uuid_known || !point_.vm_uuid.empty();
         SP_ASSIGN(decisions_,
@@ -95,8 +99,7 @@ private:
         if (!owes_complete_) return;
         const serialization::Complete word{point_.id, published.has_value()};
         for (auto& alert : complete_guest(services_, options_.still_point, vm, word)) {
-            log(Severity::warning, alert.text);
-            document_.warnings.push_back(std::move(alert));
+            warn(std::move(alert));
         }
     }
 
@@ -126,11 +129,8 @@ private:
         document_.snapshot_ns = (times.after - times.before).count();
         if (times.paused) document_.paused_ns = times.paused->count();
         document_.evidence = std::move(verdict.evidence);
-        document_.warnings = std::move(verdict.warnings);
-        for (auto& warning : configuration_.warnings) {
-            log(Severity::warning, warning.text);
-            document_.warnings.push_back(std::move(warning));
-        }
+        for (auto& warning : verdict.warnings) document_.warnings.push_back(std::move(warning));
+        for (auto& warning : configuration_.warnings) warn(std::move(warning));
         document_.evidence.push_back({.kind = serialization::EvidenceKind::host,
                                       .name = times.mode,
                                       .type = {},
@@ -234,10 +234,7 @@ private:
             point_.disks.push_back(transfers[i].root);
             document_.disks.push_back(describe_disk(decision, transfers[i], document_.time_ns));
             document_.parent = std::max(document_.parent, document_.disks.back().parent);
-            for (auto& alert : judge_audit(decision, transfers[i])) {
-                log(Severity::warning, alert.text);
-                document_.warnings.push_back(std::move(alert));
-            }
+            for (auto& alert : judge_audit(decision, transfers[i])) warn(std::move(alert));
         }
     }
 
@@ -257,6 +254,11 @@ private:
         document_.warnings.push_back({error.id, "ending the snapshot: " + error.text});
     }
 
+    /// For the log and for the point.
+    void warn(serialization::Warning warning) {
+        log(Severity::warning, warning.text);
+        document_.warnings.push_back(std::move(warning));
+    }
     void log(Severity severity, const std::string& line) { services_.reporter.log(severity, line); }
     [[nodiscard]] env::Deadline within(env::Nanoseconds budget) const {
         return {services_.clock, budget};

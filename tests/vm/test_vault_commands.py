@@ -27,8 +27,11 @@ class VaultCommands(unittest.TestCase):
             file.seek(offset)
             file.write(data)
 
+    def access(self):
+        return ["box", "--image", f"vda=raw:{self.disk}"]
+
     def backup(self):
-        return self.stillpoint.backup(["box", "--image", f"vda=raw:{self.disk}"], expect=3)["point"]
+        return self.stillpoint.backup(self.access(), expect=3)["point"]
 
     def keys(self, *arguments, expect=0):
         url = self.stillpoint.environment["STILLPOINT_VAULT"]
@@ -215,6 +218,11 @@ class VaultCommands(unittest.TestCase):
         for command in (stats, prune):
             shown = self.stillpoint.text(*command, expect=4)
             self.assertIn(f"{second}  CANNOT BE READ: ", shown)
+        third = self.stillpoint.run("backup", *self.access(), expect=3)
+        warned = [w for w in third.json["warnings"] if w["code"] == "point.unreadable"]
+        self.assertEqual(len(warned), 1)
+        self.assertIn(second, warned[0]["text"])
+        self.stillpoint.run("forget", third.json["point"])
         self.stillpoint.restore(first, self.place.folder / "restored")
         self.assertEqual(self.repair()["rewritten"], [second])
         self.assertEqual(self.stillpoint.run("points").json["unreadable"], [])
