@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,6 +14,13 @@ struct ObjectInfo {
     std::string name;
     ByteCount size;
     std::uint64_t modified_ns = 0;  // by the store's clock, since 1970; 0: it does not tell
+};
+
+/// The end of an object, or all of a short one.
+struct ObjectEnd {
+    Bytes bytes;
+    ByteCount size;  // of the whole object
+    [[nodiscard]] bool is_whole() const { return bytes.size() == size.raw(); }
 };
 
 /// A store that has not finished one pack of 32 MiB in this time will not.
@@ -36,6 +44,15 @@ public:
                                       Bytes spent) {
         spent = Bytes{};  // not `{}`, which keeps the memory
         return get(name, at, length);
+    }
+    /// Reads the last `most` bytes, or all where there are fewer; in one call where the store can,
+    /// which spares a round trip wherever the size of an object is not known.
+    /// @errors as get()
+    virtual Result<ObjectEnd> get_end(const std::string& name, ByteCount most) {
+        SP_ASSIGN(const ByteCount whole, size(name));
+        const ByteCount length = std::min(most, whole);
+        SP_ASSIGN(Bytes bytes, get(name, ByteOffset{whole.raw() - length.raw()}, length));
+        return ObjectEnd{std::move(bytes), whole};
     }
     /// @errors not_found
     virtual Result<ByteCount> size(const std::string& name) = 0;

@@ -68,26 +68,46 @@ Result<Bytes> CachedStore::get(const std::string& name, ByteOffset at, ByteCount
     return got;
 }
 
-Result<ByteCount> CachedStore::size(const std::string& name) {
+std::optional<ByteCount> CachedStore::known_size(const std::string& name) {
     if (known_by_list(name)) {
         const std::scoped_lock lock{mutex_};
         const auto found = listed_.find(name);
         if (found != listed_.end()) return found->second;
     }
-    if (!name.starts_with(names::packs)) return below_->size(name);
+    if (!name.starts_with(names::packs)) return std::nullopt;
     // Of a pack: where its directory is. Whoever has to know that it exists asks for a list.
     if (const auto bytes = cache_.size(name, whole)) return *bytes;
-    if (const auto text = cache_.find(name, length); text && text->size() == 8) {
-        ByteReader reader{*text};
-        SP_ASSIGN(const std::uint64_t bytes, reader.u64());
-        return ByteCount{bytes};
-    }
-    const auto bytes = below_->size(name);
-    if (!bytes) return bytes;
+    const auto text = cache_.find(name, length);
+    if (!text || text->size() != sizeof(std::uint64_t)) return std::nullopt;
+    return ByteCount{*ByteReader{*text}.u64()};
+}
+
+void CachedStore::keep_size(const std::string& name, ByteCount bytes) {
+    if (!name.starts_with(names::packs)) return;
     Bytes text;
-    ByteWriter{text}.u64(bytes->raw());
+    ByteWriter{text}.u64(bytes.raw());
     cache_.keep(name, length, text);
+}
+
+Result<ByteCount> CachedStore::size(const std::string& name) {
+    if (const auto known = known_size(name)) return *known;
+    auto bytes = below_->size(name);
+    if (bytes) keep_size(name, *bytes);
     return bytes;
+}
+
+Result<ObjectEnd> CachedStore::get_end(const std::string& name, ByteCount most) {
+    if (known_size(name)) return BlockStore::get_end(name, most);
+    auto end = below_->get_end(name, most);
+    if (!end || !may_be_kept(name)) return end;
+    if (end->is_whole()) {
+        keep_whole(name, end->bytes);
+    } else if (end->bytes.size() <= DiskCache::piece_bytes_max) {
+        const ByteCount length{end->bytes.size()};
+        cache_.keep(name, piece_of(ByteOffset{end->size.raw() - length.raw()}, length), end->bytes);
+        keep_size(name, end->size);
+    }
+    return end;
 }
 
 Result<std::vector<ObjectInfo>> CachedStore::list(const std::string& prefix) {

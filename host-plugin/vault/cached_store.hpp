@@ -23,6 +23,7 @@ public:
     Status put_shared(const std::string& name, ByteView bytes,
                       const std::shared_ptr<const void>& owner) override;
     Result<Bytes> get(const std::string& name, ByteOffset at, ByteCount length) override;
+    Result<ObjectEnd> get_end(const std::string& name, ByteCount most) override;
     Result<ByteCount> size(const std::string& name) override;
     Result<std::vector<ObjectInfo>> list(const std::string& prefix) override;
     Status remove(const std::string& name) override;
@@ -34,6 +35,9 @@ public:
 
 private:
     void keep_whole(const std::string& name, ByteView bytes);
+    void keep_size(const std::string& name, ByteCount bytes);
+    /// What is known without asking the store.
+    [[nodiscard]] std::optional<ByteCount> known_size(const std::string& name);
     [[nodiscard]] std::optional<Bytes> find(const std::string& name, ByteOffset at,
                                             ByteCount length);
 

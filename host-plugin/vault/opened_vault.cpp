@@ -53,17 +53,15 @@ Result<PointListing> list_points(BlockStore& store) {
 
 Result<Point> load_point(const VaultCore& core, const PointId& id) {
     if (!is_point_id(id)) return no_such_point(id);
-    const auto stored_bytes = core.store.size(point_object(id));
-    if (!stored_bytes && stored_bytes.error().code == Errc::not_found) return no_such_point(id);
-    if (!stored_bytes) return fail(stored_bytes.error());
-    auto bytes = get_object(core, ObjectKind::point, point_object(id));
+    const auto bytes = get_object(core, ObjectKind::point, point_object(id));
+    if (!bytes && bytes.error().code == Errc::not_found) return no_such_point(id);
     if (!bytes) return fail(in_step("recovery point " + id, bytes.error()));
     SP_ASSIGN(Point point, decode_point(*bytes));
     if (point.id != id) {
         return fail(Errc::corrupt, "point.damaged",
                     "object " + point_object(id) + " holds recovery point " + point.id);
     }
-    point.object_bytes = stored_bytes->raw();
+    point.object_bytes = object_bytes_of(bytes->size());
     return point;
 }
 

@@ -10,6 +10,9 @@ namespace {
 // About 600 directories of full data packs, 19 GiB of vault; map packs have fewer, longer ones.
 constexpr std::size_t cache_bytes_max = 20u << 20;
 
+// Trailer and directory of most packs; a pack of map nodes alone often is no longer.
+constexpr ByteCount end_bytes{48u << 10};
+
 std::size_t weight_of(const PackDirectory& directory) {
     constexpr std::size_t base_bytes = 80;  // a node of the map
     return 1024 + directory.entries.size() * sizeof(DirectoryEntry) +
@@ -34,22 +37,26 @@ tl::unexpected<Error> chunk_error(const PackName& name, const DirectoryEntry& en
 
 Result<std::shared_ptr<const PackReader::Loaded>> PackReader::load(const PackName& name) const {
     const std::string object = name.object();
-    SP_ASSIGN(const ByteCount size, core_.store.size(object));
-    const std::uint64_t bytes = size.raw();
+    SP_ASSIGN(const ObjectEnd end, core_.store.get_end(object, end_bytes));
+    const std::uint64_t bytes = end.size.raw();
     if (bytes < object_header_bytes + pack_trailer_bytes) {
         return fail(Errc::corrupt, "vault.pack_damaged", "shorter than any pack");
     }
-    SP_ASSIGN(const Bytes head,
-              core_.store.get(object, ByteOffset{0}, ByteCount{object_header_bytes}));
+    Bytes far;  // what the end does not have
+    const auto part = [&](std::uint64_t at, std::size_t length) -> Result<ByteView> {
+        const std::uint64_t end_at = bytes - end.bytes.size();
+        if (at >= end_at) return ByteView{end.bytes}.subspan(at - end_at, length);
+        SP_ASSIGN(far, core_.store.get(object, ByteOffset{at}, ByteCount{length}));
+        return ByteView{far};
+    };
+    SP_ASSIGN(const ByteView head, part(0, object_header_bytes));
     SP_ASSIGN(const Salt salt, read_object_header(head, ObjectKind::pack));
     const std::uint64_t trailer_at = bytes - pack_trailer_bytes;
-    SP_ASSIGN(const Bytes trailer,
-              core_.store.get(object, ByteOffset{trailer_at}, ByteCount{pack_trailer_bytes}));
+    SP_ASSIGN(const ByteView trailer, part(trailer_at, pack_trailer_bytes));
     chunk::SealKey key = core_.keys.object_key(ObjectKind::pack, salt);
     const VaultId& vault = core_.keys.vault_id();
     SP_ASSIGN(const std::uint32_t sealed_bytes, open_trailer(vault, key, trailer, bytes));
-    SP_ASSIGN(const Bytes sealed, core_.store.get(object, ByteOffset{trailer_at - sealed_bytes},
-                                                  ByteCount{sealed_bytes}));
+    SP_ASSIGN(const ByteView sealed, part(trailer_at - sealed_bytes, sealed_bytes));
     SP_ASSIGN(PackDirectory directory, open_directory(vault, key, sealed, bytes));
     directory.salt = salt;
     return std::make_shared<const Loaded>(Loaded{std::move(directory), std::move(key)});

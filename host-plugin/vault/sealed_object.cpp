@@ -89,20 +89,29 @@ Result<std::uint64_t> put_object(const VaultCore& core, ObjectKind kind, const s
 
 namespace {
 
+// A few points have more: large documents of VMs.
+constexpr ByteCount most_objects{256u << 10};
+
 Result<Bytes> get_once(const VaultCore& core, ObjectKind kind, const std::string& name) {
-    SP_ASSIGN(const ByteCount size, core.store.size(name));
-    constexpr auto extra = object_header_bytes + chunk::seal_overhead_bytes;
-    if (size.raw() > sealed_object_bytes_max + extra) {
+    SP_ASSIGN(ObjectEnd object, core.store.get_end(name, most_objects));
+    if (object.size.raw() > object_bytes_of(sealed_object_bytes_max)) {
         return damaged(name + " is larger than any object of its kind");
     }
-    SP_ASSIGN(const Bytes sealed, core.store.get(name, ByteOffset{0}, size));
-    return open_object(core, kind, name, sealed);
+    if (!object.is_whole()) {
+        SP_ASSIGN(object.bytes, core.store.get(name, ByteOffset{0}, object.size));
+    }
+    return open_object(core, kind, name, object.bytes);
 }
 
 }  // namespace
 
 Result<Bytes> get_object(const VaultCore& core, ObjectKind kind, const std::string& name) {
-    return read_proven(core.store, name, [&] { return get_once(core, kind, name); });
+    const auto read = [&] {
+        return read_proven(core.store, name, [&] { return get_once(core, kind, name); });
+    };
+    auto object = read();
+    if (!object && object.error().code == Errc::corrupt) object = read();
+    return object;
 }
 
 }  // namespace stillpoint::vault

@@ -82,6 +82,11 @@ Result<Bytes> WatchedStore::get_reusing(const std::string& name, ByteOffset at, 
     });
 }
 
+Result<ObjectEnd> WatchedStore::get_end(const std::string& name, ByteCount most) {
+    return below<ObjectEnd>("get " + name,
+                            [name, most](BlockStore& store) { return store.get_end(name, most); });
+}
+
 Result<ByteCount> WatchedStore::size(const std::string& name) {
     return below<ByteCount>("look at " + name,
                             [name](BlockStore& store) { return store.size(name); });

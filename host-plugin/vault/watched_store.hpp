@@ -30,6 +30,7 @@ public:
     Result<Bytes> get(const std::string& name, ByteOffset at, ByteCount length) override;
     Result<Bytes> get_reusing(const std::string& name, ByteOffset at, ByteCount length,
                               Bytes spent) override;
+    Result<ObjectEnd> get_end(const std::string& name, ByteCount most) override;
     Result<ByteCount> size(const std::string& name) override;
     Result<std::vector<ObjectInfo>> list(const std::string& prefix) override;
     Status remove(const std::string& name) override;

@@ -67,6 +67,26 @@ TEST_CASE_TEMPLATE("contract/store: what was put is there, whole and in parts", 
     CHECK(s.store.size("config").value() == ByteCount{0});
 }
 
+TEST_CASE_TEMPLATE("contract/store: the end of an object tells how long all of it is", S, STORES) {
+    S s;
+    const std::string content = "0123456789";
+    REQUIRE(s.store.put("packs/ab/one", as_bytes(content)));
+    for (const std::size_t most : {0u, 1u, 4u, 9u, 10u, 11u, 100'000u}) {
+        CAPTURE(most);
+        const ObjectEnd end = s.store.get_end("packs/ab/one", ByteCount{most}).value();
+        CHECK(end.size == ByteCount{content.size()});
+        CHECK(as_text(end.bytes) ==
+              content.substr(content.size() - std::min(most, content.size())));
+        CHECK(end.is_whole() == (most >= content.size()));
+    }
+    REQUIRE(s.store.put("config", {}));
+    const ObjectEnd none = s.store.get_end("config", ByteCount{5}).value();
+    CHECK(none.is_whole());
+    CHECK(none.bytes.empty());
+    CHECK(s.store.get_end("missing", ByteCount{5}).error().code == Errc::not_found);
+    CHECK(s.store.get_end("../a", ByteCount{5}).error().id == "store.name");
+}
+
 TEST_CASE_TEMPLATE("contract/store: what memory held before is no part of an answer", S, STORES) {
     S s;
     REQUIRE(s.store.put("a", as_bytes("0123456789")));

@@ -105,6 +105,29 @@ Result<Bytes> S3Store::get(const std::string& name, ByteOffset at, ByteCount len
     return std::move(answer.body);
 }
 
+/// @source RFC 9110, section 14.1.2: a suffix range that is longer than all is all
+Result<ObjectEnd> S3Store::get_end(const std::string& name, ByteCount most) {
+    SP_TRY(names::check(name));
+    if (most == nothing) return BlockStore::get_end(name, most);  // no range says that
+    const std::string doing = "get " + name;
+    SP_ASSIGN(HttpAnswer answer,
+              client_->call({.method = "GET",
+                             .key = name,
+                             .headers = {"range: bytes=-" + std::to_string(most.raw())},
+                             .answer_max = most},
+                            doing));
+    if (answer.status == 404) return missing(name);
+    if (answer.status == 416) return BlockStore::get_end(name, most);  // of an object without bytes
+    const std::uint64_t got = answer.body.size();
+    if (answer.status == 200) return ObjectEnd{std::move(answer.body), ByteCount{got}};
+    const auto range = parse_content_range(answer.header("content-range"));
+    if (answer.status != 206 || !range || range->last + 1 != range->total ||
+        range->total - range->first != got || got != std::min(most.raw(), range->total)) {
+        return unexpected(doing, answer);
+    }
+    return ObjectEnd{std::move(answer.body), ByteCount{range->total}};
+}
+
 Result<ByteCount> S3Store::size(const std::string& name) {
     SP_TRY(names::check(name));
     SP_ASSIGN(const HttpAnswer answer, head(name));

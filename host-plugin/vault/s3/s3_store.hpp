@@ -24,6 +24,7 @@ public:
 
     Status put(const std::string& name, ByteView bytes) override;
     Result<Bytes> get(const std::string& name, ByteOffset at, ByteCount length) override;
+    Result<ObjectEnd> get_end(const std::string& name, ByteCount most) override;
     Result<ByteCount> size(const std::string& name) override;
     Result<std::vector<ObjectInfo>> list(const std::string& prefix) override;
     Status remove(const std::string& name) override;

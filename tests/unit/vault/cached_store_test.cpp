@@ -105,6 +105,35 @@ TEST_CASE("vault/cache: the second look at points asks for lists alone") {
     CHECK(count_of(host.counted->asked, "list points/") == 1);
 }
 
+TEST_CASE(
+    "vault/cache: the end of a pack is kept, and that of an object that no list has named is not "
+    "trusted to be there") {
+    MemoryStore store;
+    const Bytes pack = test::random_disk(3u << 20, 2), point = test::random_disk(100, 3);
+    REQUIRE(store.put("packs/ab/long", pack));
+    REQUIRE(store.put("packs/ab/short", point));
+    REQUIRE(store.put("points/one", point));
+    Folder folder;
+    const auto look = [&](Host& host) {
+        for (const std::size_t most : {200u, 2u << 20}) {
+            const ObjectEnd end = host.cached->get_end("packs/ab/long", ByteCount{most}).value();
+            CHECK(end.size == ByteCount{pack.size()});
+            CHECK(end.bytes == Bytes(pack.end() - static_cast<std::ptrdiff_t>(most), pack.end()));
+        }
+        CHECK(host.cached->get_end("packs/ab/short", ByteCount{200}).value().bytes == point);
+        CHECK(host.cached->get_end("points/one", ByteCount{200}).value().bytes == point);
+    };
+    Host first{store, folder};
+    look(first);
+    Host second{store, folder};
+    look(second);
+    CHECK(count_of(second.counted->asked, "size packs/") == 0);
+    CHECK(count_of(second.counted->asked, "get packs/ab/short") == 0);
+    CHECK(count_of(second.counted->asked, "get packs/ab/long") == 1);  // too long to be kept
+    REQUIRE(store.remove("points/one"));
+    CHECK(second.cached->get_end("points/one", ByteCount{200}).error().code == Errc::not_found);
+}
+
 TEST_CASE("vault/cache: what a backup wrote the next one need not fetch") {
     MemoryStore store;
     Folder folder;

@@ -238,6 +238,28 @@ TEST_CASE("vault/s3: a part of an object is exactly what was asked for, or an er
     CHECK(got(answer_of(200), "3456").error().id == "s3.protocol");
 }
 
+TEST_CASE("vault/s3: the end of an object is one request, and what was asked for or an error") {
+    const auto got = [](HttpAnswer answer, const std::string& body) {
+        answer.body = to_bytes(as_bytes(body));
+        Fixture f{{answer}};  // a second request finds no answer
+        return f.store->get_end("a", ByteCount{4});
+    };
+    const auto part = [](const std::string& range) {
+        return answer_of(206, "", {{"content-range", range}});
+    };
+    const auto some = got(part("bytes 6-9/10"), "6789");
+    CHECK(as_text(some.value().bytes) == "6789");
+    CHECK(some.value().size == ByteCount{10});
+    CHECK(got(part("bytes 0-1/2"), "01").value().is_whole());
+    CHECK(got(answer_of(200), "01").value().is_whole());  // all there is, as stores may say it
+    CHECK(got(answer_of(404), "").error().id == "store.missing");
+    // A shorter body than was said, less than was asked for, another place, no place.
+    CHECK(got(part("bytes 6-9/10"), "678").error().id == "s3.protocol");
+    CHECK(got(part("bytes 7-9/10"), "789").error().id == "s3.protocol");
+    CHECK(got(part("bytes 5-8/10"), "5678").error().id == "s3.protocol");
+    CHECK(got(part(""), "6789").error().id == "s3.protocol");
+}
+
 TEST_CASE("vault/s3: lists go on page by page, and one that turns in circles ends") {
     const auto page = [](const std::string& key, const std::string& next) {
         HttpAnswer answer{200, {}, {}};

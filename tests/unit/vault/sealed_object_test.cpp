@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "fakes/fault_store.hpp"
+#include "support/vault_lab.hpp"
 #include "vault_fixture.hpp"
 
 using namespace stillpoint;
@@ -51,4 +53,26 @@ TEST_CASE("vault/object: put and get; what is absent is not_found, not damage") 
     CHECK(put_object(*vault.core, ObjectKind::point, "points/a", as_bytes("x")).value() == 57);
     CHECK(as_text(get_object(*vault.core, ObjectKind::point, "points/a").value()) == "x");
     CHECK(get_object(*vault.core, ObjectKind::point, "points/b").error().code == Errc::not_found);
+}
+
+TEST_CASE(
+    "vault/object: what was damaged on its way is read again, what is damaged is not read for "
+    "ever") {
+    MemoryStore store;
+    {
+        test::VaultLab lab{store};
+        REQUIRE(lab.backup({{"vda", Bytes(test::VaultLab::chunk_bytes, std::byte{1})}}));
+    }
+    for (const auto fault : {fakes::Fault::flip, fakes::Fault::short_read}) {
+        fakes::FaultStore sound{store};
+        test::VaultLab reader{sound};
+        const std::size_t opened = sound.calls();
+        REQUIRE(reader.vault().points().value().size() == 1);
+        for (std::size_t call = opened; call < sound.calls(); ++call) {
+            CAPTURE(call);
+            fakes::FaultStore faulty{store, fault, call};
+            test::VaultLab lab{faulty};
+            CHECK(lab.vault().point_list().value().points.size() == 1);
+        }
+    }
 }
