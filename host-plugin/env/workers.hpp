@@ -1,4 +1,6 @@
 #pragma once
+#include <algorithm>
+#include <atomic>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -6,6 +8,7 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "env/cancel.hpp"
 
 namespace stillpoint::env {
 
@@ -32,6 +35,26 @@ inline Status run_workers(unsigned count, const std::function<Status()>& work,
     }
     if (first) return fail(*first);
     return {};
+}
+
+/// Calls `each` for every number below `count`, on as many threads side by side.
+/// @param threads 0 counts as 1, for which no thread is started
+/// @errors cancelled · those of `each`; the first one ends the others
+inline Status each_at_once(std::size_t count, std::size_t threads, const CancelToken& cancel,
+                           const std::function<Status(std::size_t)>& each) {
+    std::atomic<std::size_t> next{0};
+    const CancelToken stop = cancel.child();
+    const auto work = [&]() -> Status {
+        for (std::size_t at = next++; at < count; at = next++) {
+            SP_TRY(stop.check());
+            SP_TRY(each(at));
+        }
+        return {};
+    };
+    const std::size_t used = std::min(threads, count);
+    if (used <= 1) return work();
+    CancelToken stopper = stop;
+    return run_workers(static_cast<unsigned>(used), work, [&] { stopper.cancel(); });
 }
 
 }  // namespace stillpoint::env

@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "base/hex.hpp"
+#include "env/workers.hpp"
 #include "vault/damage_log.hpp"
 #include "vault/each_pack.hpp"
 #include "vault/id_set.hpp"
@@ -50,6 +51,11 @@ private:
     Result<std::optional<std::string>> trouble_with(const chunk::ChunkId& id, std::uint32_t length);
     void note(const Walk& walk, std::uint64_t first, std::uint64_t count, const std::string& text);
     void tell(std::uint64_t done, std::uint64_t total);
+    /// As many side by side as the store is worth; `each` may only add to the log.
+    Status at_once(std::size_t count, const std::function<Status(std::size_t)>& each) {
+        return env::each_at_once(count, chunks_.core().store.calls_at_once(), options_.cancel,
+                                 each);
+    }
 
     StoredChunks& chunks_;
     const CheckOptions& options_;
@@ -87,14 +93,13 @@ Status Checker::check_packs() {
         names.insert(listing.packs.begin(), listing.packs.end());
         return read_packs(names, listing);
     }
-    for (const PackName& name : indexed) {
-        SP_TRY(options_.cancel.check());
-        const auto directory = chunks_.directory(name);
-        if (directory) continue;
+    return at_once(indexed.size(), [&](std::size_t at) -> Status {
+        const auto directory = chunks_.directory(indexed[at]);
+        if (directory) return {};
         if (directory.error().code != Errc::corrupt) return fail(directory.error());
         log_.add(directory.error().text);
-    }
-    return {};
+        return {};
+    });
 }
 
 Status Checker::read_packs(const std::set<PackName>& names, const PackListing& listing) {
@@ -130,14 +135,13 @@ Status Checker::check_copies() {
                   "brings it back"});
     }
     SP_ASSIGN(const auto copies, list_copies(core));
-    for (const PointId& id : copies) {
-        SP_TRY(options_.cancel.check());
-        const auto copy = load_copy_content(core, id);
-        if (copy || copy.error().code == Errc::not_found) continue;  // forgotten meanwhile
+    return at_once(copies.size(), [&](std::size_t at) -> Status {
+        const auto copy = load_copy_content(core, copies[at]);
+        if (copy || copy.error().code == Errc::not_found) return {};  // forgotten meanwhile
         if (copy.error().code != Errc::corrupt) return fail(copy.error());
         log_.add(copy.error().text);
-    }
-    return {};
+        return {};
+    });
 }
 
 Status Checker::check_points() {

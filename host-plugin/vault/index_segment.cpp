@@ -55,8 +55,7 @@ void write_fan_out(PageSealer& pages, const Segment& segment, const SegmentShape
     pages.end_page();
 }
 
-Result<Segment> load(const VaultCore& core, const std::string& name) {
-    SP_ASSIGN(const ByteCount size, core.store.size(name));
+Result<Segment> load(const VaultCore& core, const std::string& name, ByteCount size) {
     SP_ASSIGN(auto stream, SegmentStream::open(core, name, size));
     Segment segment;
     segment.packs.reserve(stream.shape().packs);
@@ -116,10 +115,16 @@ Bytes encode_segment(const VaultCore& core, const std::string& name, Segment seg
     return out;
 }
 
-Result<Segment> load_segment(const VaultCore& core, const std::string& name) {
-    auto segment = load(core, name);
+Result<Segment> load_segment(const VaultCore& core, const std::string& name,
+                             ByteCount object_bytes) {
+    auto segment = load(core, name, object_bytes);
     if (!segment) return fail(segment_error(name, segment.error()));
     return segment;
+}
+
+Result<Segment> load_segment(const VaultCore& core, const std::string& name) {
+    SP_ASSIGN(const ByteCount size, core.store.size(name));
+    return load_segment(core, name, size);
 }
 
 }  // namespace stillpoint::vault

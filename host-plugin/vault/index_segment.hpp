@@ -54,7 +54,10 @@ inline constexpr std::uint32_t index_packs_max = 1u << 23;
 /// @param segment entries in any order
 [[nodiscard]] Bytes encode_segment(const VaultCore& core, const std::string& name, Segment segment);
 /// Reads a whole segment into memory, 16 bytes an entry and 48 a pack.
+/// @param object_bytes length of the object, as the store lists it
 /// @errors corrupt, id "vault.index_damaged" · not_found · io
+[[nodiscard]] Result<Segment> load_segment(const VaultCore& core, const std::string& name,
+                                           ByteCount object_bytes);
 [[nodiscard]] Result<Segment> load_segment(const VaultCore& core, const std::string& name);
 
 }  // namespace stillpoint::vault

@@ -127,8 +127,8 @@ public:
         SP_ASSIGN(const auto objects, store_.list(""));
         sort_out(objects);
         report_lost(objects);
-        SP_TRY(for_each(sealed_.size(), store_.calls_at_once(),
-                        [this](std::size_t at) { return check_sealed(sealed_[at]); }));
+        SP_TRY(env::each_at_once(sealed_.size(), store_.calls_at_once(), options_.cancel,
+                                 [this](std::size_t at) { return check_sealed(sealed_[at]); }));
         SP_TRY(for_each_pack(
             packs_, largest_pack_bytes_, options_.cancel,
             [this](const PackName& name, PackMemory& memory) { return check_pack(name, memory); }));
@@ -141,8 +141,6 @@ private:
     void report_lost(const std::vector<ObjectInfo>& objects);
     Status check_sealed(const ObjectInfo& object);
     Status check_pack(const PackName& name, PackMemory& memory);
-    template <class Each>
-    Status for_each(std::size_t count, unsigned workers, const Each& each);
 
     BlockStore& store_;
     const CheckOptions& options_;
@@ -238,21 +236,6 @@ Status KeylessChecker::check_pack(const PackName& name, PackMemory& memory) {
     const std::scoped_lock lock{telling_};
     if (options_.progress) options_.progress(done, std::max(done, pack_bytes_));
     return {};
-}
-
-template <class Each>
-Status KeylessChecker::for_each(std::size_t count, unsigned workers, const Each& each) {
-    std::atomic<std::size_t> next{0};
-    const env::CancelToken stop = options_.cancel.child();
-    const auto work = [&]() -> Status {
-        for (std::size_t at = next++; at < count; at = next++) {
-            SP_TRY(stop.check());
-            SP_TRY(each(at));
-        }
-        return {};
-    };
-    env::CancelToken stopper = stop;
-    return env::run_workers(workers, work, [&] { stopper.cancel(); });
 }
 
 }  // namespace

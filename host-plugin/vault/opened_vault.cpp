@@ -1,7 +1,6 @@
 #include "vault/opened_vault.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <optional>
 
 #include "base/hex.hpp"
@@ -85,23 +84,18 @@ Result<PointList> OpenedVault::point_list() {
     SP_ASSIGN(const PointListing listing, list_points(core_->store));
     std::vector<std::optional<Point>> loaded(listing.ids.size());
     std::vector<std::string> damage(listing.ids.size());
-    std::atomic<std::size_t> next{0};
-    const auto load_some = [&]() -> Status {
-        for (std::size_t at = next++; at < loaded.size(); at = next++) {
-            auto point = load_point(*core_, listing.ids[at]);
-            if (point) {
-                loaded[at] = std::move(*point);
-            } else if (is_damage(point.error())) {
-                damage[at] = point.error().text;
-            } else if (point.error().code != Errc::not_found) {
-                return fail(std::move(point).error());  // forgotten meanwhile is not an error
-            }
+    const auto load_one = [&](std::size_t at) -> Status {
+        auto point = load_point(*core_, listing.ids[at]);
+        if (point) {
+            loaded[at] = std::move(*point);
+        } else if (is_damage(point.error())) {
+            damage[at] = point.error().text;
+        } else if (point.error().code != Errc::not_found) {
+            return fail(std::move(point).error());  // forgotten meanwhile is not an error
         }
         return {};
     };
-    const auto threads = std::min<std::size_t>(core_->store.calls_at_once(), loaded.size());
-    const auto stop = [&] { next = loaded.size(); };
-    SP_TRY(env::run_workers(static_cast<unsigned>(threads), load_some, stop));
+    SP_TRY(env::each_at_once(loaded.size(), core_->store.calls_at_once(), {}, load_one));
     SP_ASSIGN(const auto recovered, list_recovered(*core_));
     PointList list;
     for (std::size_t at = 0; at < loaded.size(); ++at) {

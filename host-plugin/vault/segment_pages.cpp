@@ -61,24 +61,27 @@ tl::unexpected<Error> SegmentPages::damaged(const std::string& what) const {
 }
 
 Result<SegmentPages> SegmentPages::open(const VaultCore& core, const std::string& name,
-                                        ByteCount object_bytes) {
-    return read_proven(core.store, name, [&] { return open_once(core, name, object_bytes); });
+                                        ByteCount object_bytes, ByteCount whole_max) {
+    return read_proven(core.store, name,
+                       [&] { return open_once(core, name, object_bytes, whole_max); });
 }
 
 Result<SegmentPages> SegmentPages::open_once(const VaultCore& core, const std::string& name,
-                                             ByteCount object_bytes) {
+                                             ByteCount object_bytes, ByteCount whole_max) {
     constexpr std::uint64_t head_bytes = object_header_bytes + index_page_bytes;
     if (object_bytes.raw() < head_bytes) {
         return fail(
             segment_error(name, {Errc::corrupt, {}, name + " is shorter than any segment", {}}));
     }
-    const auto head = core.store.get(name, ByteOffset{0}, ByteCount{head_bytes});
-    if (!head) return fail(segment_error(name, head.error()));
-    const auto salt =
-        read_object_header(ByteView{*head}.first(object_header_bytes), ObjectKind::index);
+    const bool whole = object_bytes <= whole_max;
+    auto read = core.store.get(name, ByteOffset{0}, whole ? object_bytes : ByteCount{head_bytes});
+    if (!read) return fail(segment_error(name, read.error()));
+    const ByteView head = ByteView{*read}.first(head_bytes);
+    const auto salt = read_object_header(head.first(object_header_bytes), ObjectKind::index);
     if (!salt) return fail(segment_error(name, salt.error()));
     SegmentPages pages{core, name, *salt};
-    SP_TRY(pages.take_summary(ByteView{*head}.subspan(object_header_bytes), object_bytes));
+    SP_TRY(pages.take_summary(head.subspan(object_header_bytes), object_bytes));
+    if (whole) pages.whole_ = std::move(*read);
     return pages;
 }
 
@@ -109,6 +112,11 @@ Result<Bytes> SegmentPages::unseal(std::uint64_t first, ByteView sealed) const {
 
 Result<Bytes> SegmentPages::read(std::uint64_t first, std::uint64_t count) const {
     const ByteOffset from{object_header_bytes + first * index_page_bytes};
+    if (!whole_.empty()) {
+        auto content =
+            unseal(first, ByteView{whole_}.subspan(from.raw(), count * index_page_bytes));
+        if (content) return content;  // else: what the store has decides
+    }
     return read_proven(core_.store, name_, [&]() -> Result<Bytes> {
         const auto sealed = core_.store.get(name_, from, ByteCount{count * index_page_bytes});
         if (!sealed) return fail(segment_error(name_, sealed.error()));

@@ -9,13 +9,14 @@ namespace stillpoint::vault {
 /// @threads any, concurrently
 class SegmentPages {
 public:
-    /// Reads header and summary, nothing else, in one call of the store.
+    /// Reads header and summary, in one call of the store.
     /// @param core outlives this
     /// @param object_bytes length of the object, as the store lists it
+    /// @param whole_max a segment that is no longer is read whole by that call, and kept
     /// @errors corrupt, id "vault.index_damaged": also where the length is not what the summary
     ///         promises · not_found: gone, gc merged it · io
     static Result<SegmentPages> open(const VaultCore& core, const std::string& name,
-                                     ByteCount object_bytes);
+                                     ByteCount object_bytes, ByteCount whole_max = {});
 
     /// The content of pages [first, first+count), back to back, without their seals.
     /// @errors as open(); the text names segment and page
@@ -29,7 +30,7 @@ private:
     SegmentPages(const VaultCore& core, const std::string& name, const Salt& salt);
     [[nodiscard]] Result<Bytes> unseal(std::uint64_t first, ByteView sealed) const;
     static Result<SegmentPages> open_once(const VaultCore& core, const std::string& name,
-                                          ByteCount object_bytes);
+                                          ByteCount object_bytes, ByteCount whole_max);
     [[nodiscard]] Status take_summary(ByteView sealed, ByteCount object_bytes);
 
     const VaultCore& core_;
@@ -37,6 +38,7 @@ private:
     chunk::SealKey key_;
     Bytes associated_;
     SegmentShape shape_;
+    Bytes whole_;  // empty: not kept
 };
 
 /// The error of reading a segment, with its name; damage of any kind is "vault.index_damaged".

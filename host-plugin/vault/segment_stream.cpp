@@ -8,7 +8,8 @@ static_assert(pack_records_max <= 0xffff);
 
 Result<SegmentStream> SegmentStream::open(const VaultCore& core, const std::string& name,
                                           ByteCount object_bytes, std::uint64_t pages_per_read) {
-    SP_ASSIGN(SegmentPages pages, SegmentPages::open(core, name, object_bytes));
+    const ByteCount one_read{pages_per_read * index_page_bytes};
+    SP_ASSIGN(SegmentPages pages, SegmentPages::open(core, name, object_bytes, one_read));
     SegmentStream stream{std::move(pages)};
     stream.pages_per_read_ = pages_per_read;
     return stream;

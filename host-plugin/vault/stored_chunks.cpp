@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/hex.hpp"
+#include "env/workers.hpp"
 #include "vault/map_delta.hpp"
 #include "vault/marks.hpp"
 #include "vault/object_names.hpp"
@@ -68,11 +69,27 @@ Status StoredChunks::load_into(VaultIndex& index, std::vector<ObjectInfo> segmen
     // The smallest first: most of them fit into memory then.
     std::sort(segments.begin(), segments.end(),
               [](const ObjectInfo& a, const ObjectInfo& b) { return a.size < b.size; });
-    for (const ObjectInfo& segment : segments) {
-        const Status loaded = index.load(segment);
+    // So many at once where each takes a while.
+    const std::size_t batch = core_->store.calls_at_once();
+    for (std::size_t first = 0; first < segments.size(); first += batch) {
+        const std::size_t count = std::min(batch, segments.size() - first);
+        SP_TRY(load_into(index, std::span{segments}.subspan(first, count)));
+    }
+    return {};
+}
+
+Status StoredChunks::load_into(VaultIndex& index, std::span<const ObjectInfo> batch) {
+    std::vector<VaultIndex::Fetched> fetched(batch.size());
+    const std::uint64_t most = batch.back().size.raw();  // the largest comes last
+    SP_TRY(env::each_at_once(batch.size(), batch.size(), {}, [&](std::size_t at) -> Status {
+        fetched[at] = index.fetch(batch[at], at * most);
+        return {};
+    }));
+    for (std::size_t at = 0; at < batch.size(); ++at) {
+        const Status loaded = index.load(batch[at], std::move(fetched[at]));
         if (loaded) continue;
         if (loaded.error().code == Errc::corrupt) {
-            damage_[segment.name] = loaded.error().text;
+            damage_[batch[at].name] = loaded.error().text;
         } else if (loaded.error().code != Errc::not_found) {  // gone since the listing: merged
             return fail(loaded.error());
         }
@@ -301,7 +318,7 @@ Next StoredChunks::next_after(Content content) const {
 
 Result<Bytes> StoredChunks::read_delta(const ChunkPlace& place, Content content) {
     SP_ASSIGN(const auto base, read_whole(*place.base, content));
-    SP_ASSIGN(const Bytes payload, reader_->payload(place.pack, place.slot));
+    SP_ASSIGN(const Bytes payload, reader_->payload(place.pack, place.slot, next_after(content)));
     if (content == Content::map) return undo_map_delta(payload, *place.base, *base);
     return core_->delta_codec.decompress(*base, payload, place.entry.plain_bytes);
 }

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -85,6 +86,8 @@ private:
     enum class Form { any, whole };
     explicit StoredChunks(std::shared_ptr<VaultCore> core);
     Status load_into(VaultIndex& index, std::vector<ObjectInfo> segments);
+    /// @param batch some of them, the largest last
+    Status load_into(VaultIndex& index, std::span<const ObjectInfo> batch);
     /// A segment that a run of ours put: from now on its chunks are known to every run.
     Status add_own(const std::string& name, const Segment& segment);
     /// Where a writer may rely on a chunk being: confirmed and not condemned, its base likewise.

@@ -68,19 +68,29 @@ void VaultIndex::hold(const Segment& segment) {
     held_bytes_ += weight_of(segment);
 }
 
-Status VaultIndex::load(const ObjectInfo& segment) {
-    const auto known = std::find_if(known_->begin(), known_->end(), [&](const auto& reader) {
-        return reader->name() == segment.name;
-    });
-    if (known != known_->end()) {
-        add_reader(*known);
+std::shared_ptr<SegmentReader> VaultIndex::known_reader(const std::string& name) const {
+    const auto known = std::find_if(known_->begin(), known_->end(),
+                                    [&](const auto& reader) { return reader->name() == name; });
+    return known == known_->end() ? nullptr : *known;
+}
+
+VaultIndex::Fetched VaultIndex::fetch(const ObjectInfo& segment, std::uint64_t before_bytes) const {
+    const std::uint64_t bytes = before_bytes + segment.size.raw();
+    if (known_reader(segment.name) || !has_room(bytes)) return std::nullopt;
+    return load_segment(core_, segment.name, segment.size);
+}
+
+Status VaultIndex::load(const ObjectInfo& segment, Fetched fetched) {
+    if (auto known = known_reader(segment.name)) {
+        add_reader(std::move(known));
         return {};
     }
     // Its length is nearly what it takes in memory; what it takes is known, and counted,
     // afterwards.
     if (has_room(segment.size.raw())) {
-        SP_ASSIGN(const Segment loaded, load_segment(core_, segment.name));
-        hold(loaded);
+        if (!fetched) fetched = load_segment(core_, segment.name, segment.size);
+        if (!*fetched) return fail(fetched->error());
+        hold(**fetched);
         return {};
     }
     SP_ASSIGN(auto reader, SegmentReader::open(core_, segment.name, segment.size, memory_));

@@ -22,7 +22,7 @@ struct IndexAnswer {
 /// Where chunks are, by all segments of a vault, in memory of a bounded size: small segments are
 /// held whole, smallest first, while there is room (a vault of 128 GiB has all of them there); the
 /// others stay in the store and are asked page by page.
-/// @threads any, concurrently; load and add_own: one at a time
+/// @threads any, concurrently; load and add_own: one at a time, and not beside fetch
 class VaultIndex {
 public:
     /// @param core outlives this; its index_limits say how much memory there is
@@ -34,9 +34,15 @@ public:
     /// Takes over the content of another that nobody else uses yet.
     void swap(VaultIndex& fresh);
 
+    /// What reading a segment gave; nullopt: it was not read.
+    using Fetched = std::optional<Result<Segment>>;
+    /// Reads a segment that load() would hold in memory.
+    /// @param before_bytes of segments that will be loaded before it
+    [[nodiscard]] Fetched fetch(const ObjectInfo& segment, std::uint64_t before_bytes) const;
     /// Holds a segment in memory or makes it ready to be asked in the store.
+    /// @param fetched by fetch(); nullopt: it is read now
     /// @errors corrupt, id "vault.index_damaged" · not_found: gc merged it meanwhile · io
-    Status load(const ObjectInfo& segment);
+    Status load(const ObjectInfo& segment, Fetched fetched = {});
     /// As load(), of a segment just written, whose entries are at hand.
     Status add_own(const std::string& name, const Segment& segment);
     void condemn(const PackName& pack) { held_.condemn(pack); }
@@ -66,6 +72,8 @@ private:
     VaultIndex(const VaultCore& core, std::shared_ptr<IndexMemory> memory,
                std::shared_ptr<const Readers> known);
     [[nodiscard]] std::shared_ptr<const Readers> readers() const;
+    /// @return null: none of that name
+    [[nodiscard]] std::shared_ptr<SegmentReader> known_reader(const std::string& name) const;
     void add_reader(std::shared_ptr<SegmentReader> reader);
     void ask(const Readers& segments, std::size_t at, const IndexKey& key,
              IndexAnswer& answer) const;
