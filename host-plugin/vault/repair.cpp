@@ -1,7 +1,10 @@
 #include "vault/repair.hpp"
 
+#include <map>
+#include <mutex>
 #include <set>
 
+#include "vault/each_pack.hpp"
 #include "vault/gc/claim.hpp"
 #include "vault/gc/index_merge.hpp"
 #include "vault/gc/live_runs.hpp"
@@ -43,8 +46,11 @@ private:
     Status read_segments();
     Status index_packs();
     Status index_pack(const PackName& name);
+    /// Slots of the records that are damaged.
+    using Broken = std::set<std::uint32_t>;
     Status empty_damaged_packs();
-    Result<bool> empty_if_damaged(const PackName& name);
+    Result<std::map<PackName, Broken>> find_damaged_packs();
+    Status empty(const PackName& name, const Broken& broken);
     Status bring_back(const PointId& id);
     Status look_at(const PointId& id);
     Status rewrite(const PointId& id, const Error& damage);
@@ -63,9 +69,9 @@ private:
     std::unique_ptr<StoredChunks> chunks_;
     std::unique_ptr<ChunkRun> run_;      // null where nothing is to be changed
     std::vector<PackName> packs_;        // in the store
+    std::uint64_t largest_bytes_ = 0;    // of them
     std::set<PackName> named_;           // by segments that can be read
     std::vector<std::string> segments_;  // that cannot
-    PackMemory memory_;                  // for the pack that is read
     RepairResult result_;
 };
 
@@ -125,29 +131,40 @@ Status Repairer::index_pack(const PackName& name) {
 /// What is whole of a damaged pack moves to another; then the index forgets the pack. The object
 /// stays: it is gc's.
 Status Repairer::empty_damaged_packs() {
+    SP_ASSIGN(const auto damaged, find_damaged_packs());
+    result_.emptied_packs = damaged.size();
     std::set<PackName> emptied;
-    std::uint64_t done = 0;
-    for (const PackName& name : packs_) {
-        SP_TRY(alive());
-        if (progress_) progress_(done++, packs_.size());
-        SP_ASSIGN(const bool damaged, empty_if_damaged(name));
-        if (damaged) emptied.insert(name);
+    for (const auto& [name, broken] : damaged) {
+        result_.lost_chunks += broken.size();
+        if (changes()) SP_TRY(empty(name, broken));
+        emptied.insert(name);
     }
-    result_.emptied_packs = emptied.size();
     if (!changes() || emptied.empty()) return {};
     SP_TRY(run_->flush());
     SP_TRY(alive());
     return gc::rewrite_index(*core_, emptied);
 }
 
-/// @return false: it is whole, or nothing of it can be read
-Result<bool> Repairer::empty_if_damaged(const PackName& name) {
-    SP_ASSIGN(const PackVerdict verdict, verify_pack(*core_, name, memory_));
-    if (verdict.whole() || !verdict.directory_readable) return false;
-    result_.lost_chunks += verdict.records.size();
-    if (!changes()) return true;
-    std::set<std::uint32_t> broken;
-    for (const DamagedRecord& record : verdict.records) broken.insert(record.slot);
+/// Reads all packs, some side by side. Those of which nothing can be read are left out.
+Result<std::map<PackName, Repairer::Broken>> Repairer::find_damaged_packs() {
+    std::mutex mutex;  // guards what follows, and what the progress callback touches
+    std::map<PackName, Broken> damaged;
+    std::uint64_t done = 0;
+    const auto read = [&](const PackName& name, PackMemory& memory) -> Status {
+        SP_ASSIGN(const PackVerdict verdict, verify_pack(*core_, name, memory));
+        const std::scoped_lock lock{mutex};
+        SP_TRY(alive());
+        if (progress_) progress_(done++, packs_.size());
+        if (verdict.whole() || !verdict.directory_readable) return {};
+        Broken& broken = damaged[name];
+        for (const DamagedRecord& record : verdict.records) broken.insert(record.slot);
+        return {};
+    };
+    SP_TRY(for_each_pack(packs_, largest_bytes_, cancel_, read));
+    return damaged;
+}
+
+Status Repairer::empty(const PackName& name, const Broken& broken) {
     SP_ASSIGN(const auto directory, chunks_->directory(name));
     for (std::uint32_t slot = 0; slot < directory->entries.size(); ++slot) {
         if (broken.contains(slot)) continue;
@@ -155,7 +172,7 @@ Result<bool> Repairer::empty_if_damaged(const PackName& name) {
         SP_ASSIGN(const Bytes payload, chunks_->payload(name, slot));
         SP_TRY(run_->copy(*directory, slot, payload));
     }
-    return true;
+    return {};
 }
 
 Status Repairer::put_point(const PointId& id, ByteView content) {
@@ -225,6 +242,7 @@ Result<RepairResult> Repairer::run() {
     SP_TRY(read_segments());
     SP_ASSIGN(PackListing listing, list_packs(core_->store));
     packs_ = std::move(listing.packs);
+    largest_bytes_ = listing.largest_bytes;
     SP_TRY(index_packs());
     if (options_.read_data) SP_TRY(empty_damaged_packs());
     SP_ASSIGN(const auto lost, lost_points(*core_));

@@ -207,6 +207,31 @@ TEST_CASE("vault/cache: damaged, cut and empty pieces are fetched again") {
     }
 }
 
+TEST_CASE("vault/cache: a segment that is damaged behind its first page is fetched again") {
+    MemoryStore store;
+    VaultLab lab{store};
+    const Point point = lab.backup(disks).value();
+    Folder folder;
+    {
+        Host host{store, folder};
+        VaultLab reader{*host.cached};
+    }
+    std::size_t flipped = 0;
+    for (const fs::path& file : folder.files()) {
+        std::fstream content{file, std::ios::binary | std::ios::in | std::ios::out};
+        constexpr std::size_t header = 40, page = 4096;
+        for (std::size_t at = header + page + 100; at < fs::file_size(file); at += page) {
+            content.seekp(static_cast<std::streamoff>(at)).put('x');
+            ++flipped;
+        }
+    }
+    REQUIRE(flipped > 1);
+    Host host{store, folder};
+    VaultLab reader{*host.cached};
+    CHECK(reader.read(point.disks[0]).value() == disks[0].content);
+    CHECK(reader.vault().check(CheckDepth::structure, {}, {}).value().damage.empty());
+}
+
 TEST_CASE("vault/cache: damage in the store stays damage") {
     MemoryStore store;
     VaultLab lab{store};
