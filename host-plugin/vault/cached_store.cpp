@@ -103,8 +103,8 @@ Result<ObjectEnd> CachedStore::get_end(const std::string& name, ByteCount most) 
     if (end->is_whole()) {
         keep_whole(name, end->bytes);
     } else if (end->bytes.size() <= DiskCache::piece_bytes_max) {
-        const ByteCount length{end->bytes.size()};
-        cache_.keep(name, piece_of(ByteOffset{end->size.raw() - length.raw()}, length), end->bytes);
+        const ByteCount bytes{end->bytes.size()};
+        cache_.keep(name, piece_of(ByteOffset{end->size.raw() - bytes.raw()}, bytes), end->bytes);
         keep_size(name, end->size);
     }
     return end;
