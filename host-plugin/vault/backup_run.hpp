@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <memory>
 
 #include "vault/chunk_run.hpp"
@@ -27,7 +28,7 @@ private:
     PointId id_;
     std::unique_ptr<ChunkRun> run_;
     NodeLoader nodes_;
-    bool flushed_ = false;
+    std::atomic<bool> flushed_{false};
     std::uint64_t point_bytes_ = 0;
 };
 

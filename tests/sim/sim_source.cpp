@@ -10,7 +10,9 @@ constexpr std::uint64_t request_cells_most = 4 * chunk_cells;
 class SimSource final : public capture::NbdSource {
 public:
     SimSource(Stage& stage, capture::NbdAddress address)
-        : stage_(stage), address_(std::move(address)), kills_(stage.machine.kills) {}
+        : stage_(stage), address_(std::move(address)), kills_(stage.machine.kills) {
+        stage_.turns.join(address_.export_name);
+    }
     SimSource(const SimSource&) = delete;
     SimSource& operator=(const SimSource&) = delete;
     ~SimSource() override { stage_.turns.leave(address_.export_name); }

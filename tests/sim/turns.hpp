@@ -15,7 +15,12 @@ public:
     explicit Turns(Dice dice) : dice_(dice) {}
     /// Before the first wait: so many take part.
     void begin(std::size_t disks) { disks_ = disks; }
-    /// Gives the turn up (or joins) and waits for the next.
+    /// A connection for this disk's thread; it may have a second one before it gives up the first.
+    void join(const std::string& disk) {
+        const std::scoped_lock lock{mutex_};
+        ++connections_[disk];
+    }
+    /// Gives the turn up and waits for the next. After join().
     /// @return false: nobody gave it in ten real seconds; the course is no longer the seed's
     bool wait(const std::string& disk) {
         std::unique_lock lock{mutex_};
@@ -23,8 +28,10 @@ public:
         grant();
         return changed_.wait_for(lock, patience, [&] { return states_[disk] == State::running; });
     }
+    /// Takes a join() back; with the last one the disk takes part no longer.
     void leave(const std::string& disk) {
         const std::scoped_lock lock{mutex_};
+        if (--connections_[disk] > 0) return;
         states_[disk] = State::gone;
         grant();
     }
@@ -50,6 +57,7 @@ private:
     std::size_t disks_ = 0;
     Dice dice_;
     std::map<std::string, State> states_;
+    std::map<std::string, unsigned> connections_;
 };
 
 }  // namespace stillpoint::sim
