@@ -5,7 +5,8 @@
 #                            under clang's sanitizers, the fuzz smoke, the Windows guest under Wine,
 #                            the linters
 #   ./run-tests.sh --fast    linters that take seconds, build, suites without virtual machines
-#   ./run-tests.sh --long    everything, soaks and kill matrices in full length, all files linted
+#   ./run-tests.sh --long    everything, soaks and kill matrices in full length, the thread sanitizer,
+#                            all files linted
 #
 # Ends with a line "N passed, N failed, N skipped"; exit status 0 only when nothing failed.
 set -euo pipefail
@@ -66,7 +67,7 @@ suites() {
     local label=$1 dir=$2 suite arguments=()
     shift 2
     # Instrumented and not optimized, a program takes several times as long.
-    [ "$label" != asan ] || arguments+=(--timeout-multiplier 5)
+    case $label in asan | tsan) arguments+=(--timeout-multiplier 5) ;; esac
     for suite in "$@"; do arguments+=(--suite "$suite"); done
     rm -f "$dir"/meson-logs/testlog*.json
     meson test -C "$dir" --no-rebuild --print-errorlogs "${arguments[@]}" \
@@ -109,6 +110,20 @@ if [ "$length" != fast ]; then
         && step build asan build_suites build-asan "${memory_suites[@]}" fuzz; then
         say 'clang with sanitizers: suites, fuzz smoke'
         suites asan build-asan "${memory_suites[@]}" fuzz
+    fi
+
+    # The simulation takes a minute of its ten here: it is five times as slow. One test has an
+    # operator new of its own, which the sanitizer's library has as well.
+    if [ "$length" = long ]; then
+        say 'clang with the thread sanitizer: build, suites'
+        thread_suites=(unit contract property fault sim)
+        if CC=clang-14 CXX=clang++-14 step build tsan-configure configure build-tsan \
+                -Db_sanitize=thread -Db_lundef=false -Dstatic_guest=false \
+                -Doptimization=1 -Dcpp_args=-g1 \
+                -Dcpp_link_args=-Wl,--allow-multiple-definition \
+            && step build tsan build_suites build-tsan "${thread_suites[@]}"; then
+            STILLPOINT_SIM_SECONDS=60 suites tsan build-tsan "${thread_suites[@]}"
+        fi
     fi
 
     # A second build folder with a cross file. Wine is one of the packages installed above: where it

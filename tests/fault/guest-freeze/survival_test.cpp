@@ -10,6 +10,7 @@
 #include "freeze/freeze_engine.hpp"
 #include "freeze/freeze_recovery.hpp"
 #include "support.hpp"
+#include "support/instrumented.hpp"
 
 using namespace stillpoint;
 using namespace stillpoint::linux_guest;
@@ -17,18 +18,6 @@ using namespace stillpoint::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool sanitized = true;  // its mlockall does nothing
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-constexpr bool sanitized = true;
-#else
-constexpr bool sanitized = false;
-#endif
-#else
-constexpr bool sanitized = false;
-#endif
 
 /// Two filesystems and a folder in memory, as /run is.
 struct Machine {
@@ -169,7 +158,7 @@ TEST_CASE("guest-freeze: the agent is hardened while frozen, and as before after
         const os::HardenedScope hardened;
         // Where the capability is missing it stays as it was.
         CHECK((score() == "-1000\n" || score() == before));
-        CHECK((locked() || sanitized));
+        CHECK((locked() || instrumented));  // a sanitizer's mlockall does nothing
     }
     CHECK(score() == before);
     CHECK(!locked());
