@@ -50,8 +50,8 @@ private:
         SP_ASSIGN(run_, services_.vault.begin_run(point_.id));
         SP_ASSIGN(const vault::PointList list, services_.vault.point_list());
         for (const vault::UnreadablePoint& point : list.unreadable) {
-            warn({"point.unreadable", "recovery point " + point.id +
-                                          ", perhaps of this VM, cannot be read: " + point.text});
+            warn({"point.unreadable",
+                  "a recovery point, perhaps of this VM, cannot be read: " + point.text});
         }
         std::vector<Parent> history = find_history(vm, list.points);
         point_.vm_uuid = uuid_of(vm, history);

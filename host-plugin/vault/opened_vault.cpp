@@ -55,12 +55,13 @@ Result<Point> load_point(const VaultCore& core, const PointId& id) {
     const auto bytes = get_object(core, ObjectKind::point, point_object(id));
     if (!bytes && bytes.error().code == Errc::not_found) return no_such_point(id);
     if (!bytes) return fail(in_step("recovery point " + id, bytes.error()));
-    SP_ASSIGN(Point point, decode_point(*bytes));
-    if (point.id != id) {
+    auto point = decode_point(*bytes);
+    if (!point) return fail(in_step("recovery point " + id, point.error()));
+    if (point->id != id) {
         return fail(Errc::corrupt, "point.damaged",
-                    "object " + point_object(id) + " holds recovery point " + point.id);
+                    "object " + point_object(id) + " holds recovery point " + point->id);
     }
-    point.object_bytes = object_bytes_of(bytes->size());
+    point->object_bytes = object_bytes_of(bytes->size());
     return point;
 }
 
