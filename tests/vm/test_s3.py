@@ -282,7 +282,8 @@ class Cache(S3):
             self.assertEqual(asked(cached, "points")[0], points)
             again, few = asked(cached, "points")
             self.assertEqual(again, points)
-            self.assertLess(few, many / 2)
+            # Each point costs a request, and so does what there is of the index.
+            self.assertGreater(many - few, len(plain))
             folder = cached.folder / "cache"
             pieces = [piece for piece in folder.rglob("*") if piece.is_file()]
             self.assertGreaterEqual(len(pieces), len(plain))
